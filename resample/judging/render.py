@@ -1,0 +1,138 @@
+"""A conversation as text for a judge or a simulator, fenced so that nothing inside can close the fence.
+
+Every line that gives structure carries a marker derived from the run's seed and from the fenced text itself. A text
+cannot contain its own marker, the same text gets the same marker (so that the provider's prompt cache works and a run
+stays reproducible), and text that imitates a fence is recognisably not one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+import orjson
+
+from resample.types import Message, Rollout
+
+
+class View(StrEnum):
+    """What a judge may see of an agent's messages."""
+
+    ACTIONS = "actions"
+    """Text, tool calls and outputs, without reasoning."""
+    REASONING = "reasoning"
+    """Reasoning alone."""
+    FULL = "full"
+    """Both."""
+
+
+class Block(NamedTuple):
+    """A labelled stretch of a conversation, such as one tool call."""
+
+    label: str
+    text: str
+
+
+def fence(seed: int, blocks: Sequence[Block]) -> str:
+    """The blocks as text, each under a header line `[<marker> <label>]`, closed by `[<marker> end]`."""
+    marker = _marker(seed, blocks)
+    lines = [f"[{marker} {block.label}]\n{block.text}" for block in blocks]
+    return "\n".join([*lines, f"[{marker} end]"])
+
+
+def _marker(seed: int, blocks: Sequence[Block]) -> str:
+    body = "\n".join(f"{block.label}\n{block.text}" for block in blocks)
+    for salt in range(1_000_000):
+        digest = hashlib.sha256(f"{seed}\0{salt}\0".encode() + body.encode("utf-8", "surrogatepass"))
+        marker = "#" + digest.hexdigest()[:12]
+        if marker not in body:
+            return marker
+    raise AssertionError("no free marker")  # would need a text that holds a million hashes of itself
+
+
+def unfence(text: str) -> list[Block]:
+    """The blocks of the last fence in `text`: what a reader who knows the marker sees."""
+    end = text.rstrip().rpartition("\n")[2]
+    if not (end.startswith("[#") and end.endswith(" end]")):
+        return []
+    marker = end[1:].split(" ", 1)[0]
+    head = f"[{marker} "
+    blocks: list[Block] = []
+    for piece in ("\n" + text.rstrip()).split("\n" + head)[1:]:
+        label, _, body = piece.partition("\n")
+        if label != "end]":
+            blocks.append(Block(label.removesuffix("]"), body))
+    return blocks
+
+
+def prefix_blocks(messages: Iterable[Message], view: View) -> list[Block]:
+    """The conversation before the cut, one or more blocks per message, numbered from 0."""
+    blocks: list[Block] = []
+    for index, message in enumerate(messages):
+        role = message["role"]
+        if role == "assistant":
+            blocks += _agent_blocks(f"message {index} agent", message, view)
+        elif role != "tool" or view is not View.REASONING:
+            blocks.append(Block(f"message {index} {role}", text_of(message)))
+    return blocks
+
+
+def rollout_blocks(rollout: Rollout, view: View) -> list[Block]:
+    """The turn to be judged, step by step, numbered from 1."""
+    blocks: list[Block] = []
+    for number, step in enumerate(rollout.steps, start=1):
+        blocks += _agent_blocks(f"step {number}", step.message, view)
+        if view is not View.REASONING:
+            blocks += [Block(f"step {number} output", text_of(m)) for m in step.outputs]
+    return blocks
+
+
+def _agent_blocks(label: str, message: Message, view: View) -> list[Block]:
+    blocks: list[Block] = []
+    if view is not View.ACTIONS and (reasoning := reasoning_of(message)):
+        blocks.append(Block(f"{label} reasoning", reasoning))
+    if view is View.REASONING:
+        return blocks
+    if text := text_of(message):
+        blocks.append(Block(f"{label} text", text))
+    blocks += [Block(f"{label} call", call) for call in call_texts(message)]
+    return blocks or [Block(f"{label} text", "(empty)")]
+
+
+def text_of(message: Message) -> str:
+    """The visible text of a message; parts that are not text are named, not shown."""
+    content = message.get("content")
+    if isinstance(content, str):
+        return content
+    parts: list[str] = []
+    for part in content or ():
+        if isinstance(part, str):
+            parts.append(part)
+        elif isinstance(part, dict):
+            text = part.get("text") or part.get("refusal")
+            parts.append(text if isinstance(text, str) else f"({part.get('type', 'part')} not shown)")
+    if not parts and isinstance(message.get("refusal"), str):
+        return str(message["refusal"])
+    return "\n".join(parts)
+
+
+def reasoning_of(message: Message) -> str:
+    """The visible reasoning of a message, or an empty text."""
+    for key in ("reasoning_content", "reasoning"):
+        if isinstance(message.get(key), str):
+            return str(message[key])
+    return ""
+
+
+def call_texts(message: Message) -> list[str]:
+    """Each tool call of a message as one line of name and verbatim arguments."""
+    texts: list[str] = []
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or call.get("custom") or {}
+        arguments = function.get("arguments", function.get("input", ""))
+        if not isinstance(arguments, str):
+            arguments = orjson.dumps(arguments).decode()
+        texts.append(f"{function.get('name', '')} {arguments}")
+    return texts
