@@ -6,7 +6,8 @@ nothing is converted on the hot path. Everything else is a frozen dataclass.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
@@ -134,7 +135,7 @@ class Disclosure(StrEnum):
 
 @dataclass(frozen=True)
 class Shared:
-    """Messages or tool schemas that many requests have in common: serialised once, joined to each request."""
+    """Messages or tool schemas that many requests have in common: serialised once, joined to each of them."""
 
     items: tuple[dict[str, Any], ...] = ()
 
@@ -142,6 +143,11 @@ class Shared:
     def wire(self) -> bytes:
         """The items as JSON, comma separated, without the enclosing brackets."""
         return orjson.dumps(self.items)[1:-1]
+
+    @cached_property
+    def digest(self) -> bytes:
+        """SHA-256 of the wire form."""
+        return hashlib.sha256(self.wire).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +181,13 @@ class Prefix:
     terminal_tools: frozenset[str] = frozenset()
     workspace: Any = None
     """A snapshot the simulator may read."""
+    derived: dict[object, Shared] = field(default_factory=dict, compare=False, repr=False)
+
+    def derive(self, key: object, make: Callable[[], Shared]) -> Shared:
+        """What a role makes of this prefix for its prompts: made once, kept as long as the prefix."""
+        if key not in self.derived:
+            self.derived[key] = make()
+        return self.derived[key]
 
 
 class ToolCall(NamedTuple):
@@ -226,10 +239,12 @@ class Rollout:
     def steps(self) -> list[Step]:
         """The candidate's messages, each with the outputs up to the next one."""
         starts = [i for i, m in enumerate(self.messages) if m["role"] == "assistant"]
-        ends = [*starts[1:], len(self.messages)]
-        return [
-            Step(self.messages[s], self.messages[s + 1 : e]) for s, e in zip(starts, ends, strict=True)
-        ]
+        ends = [*starts[1:], len(self.messages)][: len(starts)]
+        return [Step(self.messages[s], self.messages[s + 1 : e]) for s, e in zip(starts, ends, strict=True)]
+
+    def blind(self) -> Rollout:
+        """What a judge may have: what was said and done, not where it came from."""
+        return Rollout(self.messages, self.stop_reason)
 
 
 class Finding(NamedTuple):

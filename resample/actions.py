@@ -1,0 +1,118 @@
+"""How an agent writes its actions: native tool calls, or text that a named parser reads."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import orjson
+
+from resample.types import Message, ToolCall, UserError
+
+TOOLS = "tools"
+"""The name of native tool calls in `metadata.actions`; the default."""
+
+_TEXT = "text:"
+_LEGACY_ID = "function_call"
+"""Stands for the id that calls of the older form `function_call` do not have."""
+_DEEP = 200
+
+
+class ActionStyle(Protocol):
+    """One way to write actions and to get their outputs."""
+
+    def calls(self, message: Message) -> list[ToolCall]:
+        """The calls an assistant message makes, in order. Reads leniently: no message makes it raise."""
+        ...
+
+    def output(self, call: ToolCall, content: str) -> Message:
+        """The message that carries the output of a call back to the agent."""
+        ...
+
+    def begins_turn(self, message: Message, previous: Message | None) -> bool:
+        """Does a turn begin with this message? `previous` stands before it; None at the very start."""
+        ...
+
+
+class NativeCalls:
+    """OpenAI tool calls: function, custom, and the older `function_call`."""
+
+    def calls(self, message: Message) -> list[ToolCall]:
+        """The calls of `tool_calls`, or else that of `function_call`."""
+        listed = message.get("tool_calls")
+        calls = [_call(call) for call in listed if isinstance(call, dict)] if isinstance(listed, list) else []
+        older = message.get("function_call")
+        if not calls and isinstance(older, dict):
+            return [_function(_LEGACY_ID, older)]
+        return calls
+
+    def output(self, call: ToolCall, content: str) -> Message:
+        """A tool message; a function message for a call of the older form."""
+        if call.id == _LEGACY_ID:
+            return {"role": "function", "name": call.name, "content": content}
+        return {"role": "tool", "tool_call_id": call.id, "content": content}
+
+    def begins_turn(self, message: Message, previous: Message | None) -> bool:
+        """A user message does, unless it only carries tool results (as parts, in Anthropic's way)."""
+        return message.get("role") == "user" and not _only_tool_results(message.get("content"))
+
+
+STYLES: dict[str, ActionStyle] = {TOOLS: NativeCalls()}
+"""By name: `tools`, and `text:<parser>` for each parser there is."""
+
+
+def style(name: str) -> ActionStyle:
+    """The action style of that name. Raises UserError, with the names there are, for any other."""
+    if name in STYLES:
+        return STYLES[name]
+    parsers = [known.removeprefix(_TEXT) for known in STYLES if known.startswith(_TEXT)]
+    if name.startswith(_TEXT):
+        known = ", ".join(parsers) or "none"
+        raise UserError(f"metadata.actions={name}: no such parser of text actions (known: {known})")
+    raise UserError(f"metadata.actions={name}: must be one of {', '.join(STYLES)}")
+
+
+def _call(call: dict[str, Any]) -> ToolCall:
+    id = _text(call.get("id"))
+    custom = call.get("custom")
+    if isinstance(custom, dict):
+        # A custom tool takes free text, which is no malformed object: it counts as the one argument.
+        text = _text(custom.get("input"))
+        return ToolCall(id, _text(custom.get("name")), text, {"input": text})
+    function = call.get("function")
+    return _function(id, function if isinstance(function, dict) else {})
+
+
+def _function(id: str, function: dict[str, Any]) -> ToolCall:
+    arguments = function.get("arguments")
+    if isinstance(arguments, dict):  # some servers do not wrap the arguments in a string
+        try:
+            arguments = orjson.dumps(arguments).decode()
+        except TypeError:
+            arguments = "(nested too deep to be written)"
+    text = _text(arguments)
+    return ToolCall(id, _text(function.get("name")), text, _parsed(text))
+
+
+def _parsed(arguments: str) -> dict[str, Any] | None:
+    """The arguments as an object. An empty text is an empty object: some models write none at all so."""
+    if not arguments.strip():
+        return {}
+    try:
+        value = orjson.loads(arguments)
+        if arguments.count("[") + arguments.count("{") > _DEEP:
+            orjson.dumps(value)  # raises where it is nested deeper than can be written again
+    except (orjson.JSONDecodeError, TypeError):
+        return None
+    return value if isinstance(value, dict) else None
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _only_tool_results(content: Any) -> bool:
+    return (
+        isinstance(content, list)
+        and bool(content)
+        and all(isinstance(part, dict) and part.get("type") == "tool_result" for part in content)
+    )

@@ -1,0 +1,85 @@
+"""A transcript, cut: the prefix that a candidate is given, and the original turn, which it never sees."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import orjson
+
+from resample.actions import TOOLS, ActionStyle, style
+from resample.prepare.schemas import infer
+from resample.prepare.truncate import Cut, count_turns
+from resample.types import Message, Prefix, Shared, Transcript
+
+_REASONING_PARTS = ("thinking", "redacted_thinking", "reasoning")
+_CALL_BODIES = {"function": ("name", "arguments"), "custom": ("name", "input")}
+
+
+def style_of(transcript: Transcript) -> ActionStyle:
+    """How its agent writes actions. Raises UserError if there is no such style."""
+    return style(transcript.metadata.get("actions") or TOOLS)
+
+
+def make_prefix(transcript: Transcript, cut: Cut) -> tuple[Prefix, tuple[Message, ...]]:
+    """Cut a valid transcript. The prefix has what goes over the wire, the original turn all there is."""
+    metadata = transcript.metadata
+    actions = metadata.get("actions") or TOOLS
+    agent = style(actions)
+    before = transcript.messages[: cut.index]
+    tools = transcript.tools or (infer(before, agent) if actions == TOOLS else [])
+    messages, schemas = Shared(tuple(map(wire_message, before))), Shared(tuple(tools))
+    prefix = Prefix(
+        id=_identity(transcript.id, messages, schemas),
+        transcript=transcript.id,
+        messages=messages,
+        tools=schemas,
+        tools_inferred=bool(tools) and not transcript.tools,
+        cluster=metadata.get("cluster") or transcript.id,
+        stratum=metadata.get("stratum") or "",
+        weight=float(_given(metadata, "weight", 1.0)),
+        prior_turns=count_turns(before, agent),
+        actions=actions,
+        terminal_tools=frozenset(metadata.get("terminal_tools") or ()),
+        workspace=metadata.get("workspace"),
+    )
+    return prefix, tuple(transcript.messages[cut.index : cut.end])
+
+
+def _given(metadata: dict[str, Any], key: str, default: Any) -> Any:
+    value = metadata.get(key)
+    return default if value is None else value
+
+
+def _identity(transcript: str, messages: Shared, tools: Shared) -> str:
+    """The first 16 hex digits of a hash over all that makes a prefix. JSON has no NUL: it parts the three."""
+    whole = b"\0".join((orjson.dumps(transcript), messages.wire, tools.wire))
+    return hashlib.sha256(whole).hexdigest()[:16]
+
+
+def wire_message(message: Message) -> Message:
+    """What a provider is sent of a recorded message: no reasoning of another model, no keys of a log."""
+    role = message["role"]
+    wire: Message = {"role": role, "content": _wire_content(message)}
+    if calls := message.get("tool_calls"):
+        wire["tool_calls"] = [_wire_call(call) for call in calls]
+    elif wire["content"] is None:
+        wire["content"] = message.get("refusal") or ""
+    for key in ("tool_call_id", "name"):
+        if message.get(key) is not None:
+            wire[key] = message[key]
+    return wire
+
+
+def _wire_content(message: Message) -> Any:
+    content = message.get("content")
+    if not isinstance(content, list):
+        return content
+    dropped = _REASONING_PARTS if message["role"] == "assistant" else ()
+    kept = [part for part in content if part["type"] not in dropped]
+    return [{key: part[key] for key in part if key != "cache_control"} for part in kept] or ""
+
+
+def _wire_call(call: dict[str, Any]) -> dict[str, Any]:
+    kind = call["type"]
+    return {"id": call["id"], "type": kind, kind: {key: call[kind][key] for key in _CALL_BODIES[kind]}}
