@@ -53,18 +53,19 @@ def _marker(seed: int, blocks: Sequence[Block]) -> str:
 
 
 def unfence(text: str) -> list[Block]:
-    """The blocks of the last fence in `text`: what a reader who knows the marker sees."""
-    end = text.rstrip().rpartition("\n")[2]
-    if not (end.startswith("[#") and end.endswith(" end]")):
+    """The blocks of the last fence in `text`: what a reader who goes by the marker sees."""
+    lines = text.split("\n")
+    ends = [i for i, line in enumerate(lines) if line.startswith("[#") and line.endswith(" end]")]
+    if not ends:
         return []
-    marker = end[1:].split(" ", 1)[0]
-    head = f"[{marker} "
+    head = lines[ends[-1]].removesuffix("end]")
     blocks: list[Block] = []
-    for piece in ("\n" + text.rstrip()).split("\n" + head)[1:]:
-        label, _, body = piece.partition("\n")
-        if label != "end]":
-            blocks.append(Block(label.removesuffix("]"), body))
-    return blocks
+    for line in lines[: ends[-1]]:
+        if line.startswith(head):
+            blocks.append(Block(line.removeprefix(head).removesuffix("]"), ""))
+        elif blocks:
+            blocks[-1] = Block(blocks[-1].label, f"{blocks[-1].text}{line}\n")
+    return [Block(block.label, block.text.removesuffix("\n")) for block in blocks]
 
 
 def prefix_blocks(messages: Iterable[Message], view: View) -> list[Block]:
