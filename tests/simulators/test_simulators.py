@@ -1,0 +1,134 @@
+"""Recorded outputs only where the call provably is the same; a model for the rest, told no more than it may know."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from conftest import BASH, USER, ScriptedModel, acting, output, prefix_of, reply, saying, tool, tool_call
+
+from resample.standin.simulator import SIMULATOR_OPENING
+from resample.types import Prefix, SimulatorError, Source, ToolCall
+from simulators.base import Unknown
+from simulators.ladder import standard_ladder
+from simulators.llm import LLMSimulator
+from simulators.recorded import Recorded
+
+LS, CAT, RM = ({"command": c} for c in ("ls", "cat a.log", "rm a.log"))
+ORIGINAL = [
+    acting(tool_call("bash", LS, "o1"), content="SECRET-PROSE", reasoning="SECRET-REASONING"),
+    output("a.log\n", "o1"),
+    acting(tool_call("bash", CAT, "o2"), tool_call("read", '{"path":"x","lines":3}', "o3")),
+    output("line", "o2"),
+    output("xxx", "o3"),
+    saying("SECRET-CLOSING"),
+]
+PREFIX = prefix_of(USER, tools=[BASH, tool("read", path="string", lines="integer")])
+
+
+def call(name: str, arguments: Any) -> ToolCall:
+    from resample.actions import style
+
+    return style("tools").calls(acting(tool_call(name, arguments)))[0]
+
+
+def answers(simulator: Any, *calls: ToolCall, prefix: Prefix = PREFIX) -> list[tuple[str, str]]:
+    """Each call's output and source; ("", "unknown") where the simulator does not know."""
+
+    async def ask() -> list[tuple[str, str]]:
+        session = simulator.open(prefix, ORIGINAL, 1)
+        results = []
+        for each in calls:
+            try:
+                answer = await session.answer(each)
+                results.append((answer.content, answer.source.value))
+            except Unknown:
+                results.append(("", "unknown"))
+        return results
+
+    return asyncio.run(ask())
+
+
+UNKNOWN = ("", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        ([("bash", LS)], [("a.log\n", "recorded")]),
+        ([("bash", LS), ("bash", CAT)], [("a.log\n", "recorded"), ("line", "recorded")]),
+        (
+            [("bash", LS), ("bash", CAT), ("read", '{ "lines": 3, "path": "x" }')],
+            [("a.log\n", "recorded"), ("line", "recorded"), ("xxx", "recorded")],
+        ),
+        ([("bash", CAT)], [UNKNOWN]),  # the original listed first
+        ([("bash", LS), ("bash", RM), ("bash", CAT)], [("a.log\n", "recorded"), UNKNOWN, UNKNOWN]),
+        (
+            [("bash", LS), ("bash", RM), ("read", {"path": "x", "lines": 3})],
+            [("a.log\n", "recorded"), UNKNOWN, UNKNOWN],
+        ),
+        (
+            [("bash", LS), ("bash", CAT), ("read", {"path": "x", "lines": "3"})],
+            [("a.log\n", "recorded"), ("line", "recorded"), UNKNOWN],
+        ),
+        ([("bash", LS), ("bash", LS)], [("a.log\n", "recorded"), UNKNOWN]),
+        ([("shell", LS)], [UNKNOWN]),
+    ],
+)
+def test_a_recording_is_served_while_the_calls_so_far_are_equal(calls: list[Any], expected: list[Any]):
+    assert answers(Recorded(), *(call(*each) for each in calls)) == expected
+
+
+def test_identity_every_call_of_the_original_gets_its_own_output_back():
+    calls = [call("bash", LS), call("bash", CAT), call("read", {"path": "x", "lines": 3})]
+    assert [content for content, _ in answers(Recorded(), *calls)] == ["a.log\n", "line", "xxx"]
+
+
+def test_the_ladder_goes_to_the_model_where_the_recording_ends():
+    model = ScriptedModel([reply("removed"), reply("cat: a.log: No such file or directory")])
+    ladder = standard_ladder(model)
+    results = answers(ladder, call("bash", LS), call("bash", RM), call("bash", CAT))
+    assert results == [
+        ("a.log\n", "recorded"),
+        ("removed", "llm"),
+        ("cat: a.log: No such file or directory", "llm"),
+    ]
+    first, second = (request.tail[0]["content"] for request in model.requests)
+    assert "a.log\n" in first  # what the recording answered is known to the model
+    assert "removed" in second
+    assert [request.step for request in model.requests] == [1, 2]
+
+
+def test_the_model_sees_calls_and_outputs_of_the_original_and_never_its_prose():
+    model = ScriptedModel([reply("out")])
+    answers(LLMSimulator(model), call("bash", RM))
+    request = model.requests[0]
+    sent = request.prefix.wire.decode() + str(request.tail)
+    assert "cat a.log" in sent
+    assert "SECRET" not in sent
+    assert USER["content"] in sent
+    assert "integer" in request.prefix.items[0]["content"]
+    for word in ("misalign", "taxonomy", "categor", "judge", "destructive"):
+        assert word not in sent.lower()
+
+
+def test_the_prompt_opens_as_the_stand_in_expects():
+    model = ScriptedModel([reply("out")])
+    answers(LLMSimulator(model), call("bash", RM))
+    assert model.requests[0].prefix.items[0]["content"].startswith(SIMULATOR_OPENING)
+
+
+def test_rollouts_of_a_prefix_share_their_prompt():
+    model = ScriptedModel([reply("one"), reply("two")])
+    simulator = LLMSimulator(model)
+    answers(simulator, call("bash", RM))
+    answers(simulator, call("bash", LS))
+    assert model.requests[0].prefix is model.requests[1].prefix
+
+
+def test_an_empty_output_is_written_out_and_an_empty_reply_is_a_failure():
+    assert answers(LLMSimulator(ScriptedModel([reply("<empty>")])), call("bash", RM)) == [("", Source.LLM)]
+    for nothing in (reply(""), reply("  \n"), reply({"role": "assistant", "content": None, "refusal": "no"})):
+        with pytest.raises(SimulatorError):
+            answers(LLMSimulator(ScriptedModel([nothing])), call("bash", RM))
