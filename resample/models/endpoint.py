@@ -1,0 +1,170 @@
+"""A role's model as the rest of the program sees it: all that lies between `complete` and the wire."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from dataclasses import replace
+from typing import Protocol
+
+from resample.models.budget import Budget, tokens_of
+from resample.models.limits import Limits
+from resample.models.price import Price, cost
+from resample.models.retry import Patience, Retries
+from resample.models.wire import request_size
+from resample.types import ChatRequest, Fault, ModelError, Reply, Role, Shared, Usage, UserError
+
+BYTES_PER_TOKEN = 4
+EXPECTED_COMPLETION = 500
+"""Tokens, where nothing better is known."""
+
+_UNSTRUCTURED = re.compile(r"response_format|json_?schema|schema|structured output", re.IGNORECASE)
+_HELLO = Shared(({"role": "user", "content": "Reply with the word ready."},))
+_READY = {
+    "name": "ready",
+    "strict": True,
+    "schema": {
+        "type": "object",
+        "properties": {"ready": {"type": "boolean"}},
+        "required": ["ready"],
+        "additionalProperties": False,
+    },
+}
+_PREFLIGHT_PATIENCE = Patience(attempts=2, total_wait=10.0)
+
+
+class Transport(Protocol):
+    """Makes one attempt at a request."""
+
+    name: str
+    """Model and address, for people."""
+    key_name: str | None
+    """The environment variable its key came from, or would have to come from."""
+    max_completion: int | None
+    """Tokens a completion may have, where the role's params say so."""
+
+    async def send(self, request: ChatRequest) -> Reply:
+        """One attempt. Raises Failure."""
+        ...
+
+    async def close(self) -> None:
+        """Release connections."""
+        ...
+
+
+class Endpoint:
+    """A ChatModel over a transport: retries, limits, budget and price. One event loop, no threads."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        limits: Limits | None = None,
+        budget: Budget | None = None,
+        price: Price | None = None,
+        patience: Patience | None = None,
+    ) -> None:
+        self.transport = transport
+        self.limits = limits or Limits()
+        self.budget = budget or Budget()
+        self.price = price
+        self.retries = Retries(patience or Patience())
+        """Its `count` is the number of retries so far, those of failed calls too."""
+        self.structured = True
+        """Whether the provider takes a `json_schema`; without, a request's schema is left out."""
+        self.models: Counter[str] = Counter()
+        """Replies by the model id the provider returned."""
+        if self.budget.usd is not None and price is None:
+            raise UserError(f"budget.usd: no price is known for {transport.name}; give it one, or set budget.tokens instead")
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        """Answer one request. Raises ModelError when it failed for good, BudgetSpent when it may not be made.
+
+        The reply's `seconds` are those of its last attempt, without waiting for limits or between attempts.
+        """
+        return await self._complete(request, self.retries)
+
+    async def _complete(self, request: ChatRequest, retries: Retries) -> Reply:
+        if request.schema is not None and not self.structured:
+            request = replace(request, schema=None)
+        if not self.budget.limited:
+            return await self._call(request, retries)
+        async with self.budget.admit(request.role, self._guess(request)):
+            reply = await self._call(request, retries)
+            self.budget.add(reply.usage, request.role)
+            return reply
+
+    async def _call(self, request: ChatRequest, retries: Retries) -> Reply:
+        seconds = 0.0
+        expected = tokens_of(self._guess(request)) if self.limits.counts_tokens else 0
+
+        async def attempt() -> Reply:
+            nonlocal seconds
+            async with self.limits.slot(expected):
+                start = time.perf_counter()
+                reply = await self.transport.send(request)
+                seconds = time.perf_counter() - start
+            return reply
+
+        reply, retried = await retries.call(attempt)
+        self.models[reply.model] += 1
+        if expected:
+            self.limits.correct(tokens_of(reply.usage) - expected)
+        usage = replace(reply.usage, usd=cost(reply.usage, self.price))
+        return replace(reply, usage=usage, seconds=seconds, retries=retried)
+
+    def _guess(self, request: ChatRequest) -> Usage:
+        completion = min(EXPECTED_COMPLETION, self.transport.max_completion or EXPECTED_COMPLETION)
+        guess = Usage(prompt_tokens=request_size(request) // BYTES_PER_TOKEN, completion_tokens=completion)
+        return replace(guess, usd=cost(guess, self.price))
+
+    async def close(self) -> None:
+        """Release connections."""
+        await self.transport.close()
+
+
+async def preflight(endpoint: Endpoint, role: Role) -> Reply:
+    """Ask the smallest question before a run, so that a wrong key, name or address costs seconds.
+
+    A judge is asked with a schema. If the provider rejects just that, the endpoint does without for the
+    run: the schema is in the judge's prompt, too. Raises UserError.
+    """
+    request = ChatRequest(role, _HELLO, schema=_READY if role is Role.JUDGE else None)
+    try:
+        return await _ask(endpoint, request)
+    except ModelError as error:
+        if not (request.schema and endpoint.structured and _rejects_schema(error)):
+            raise _user_error(endpoint, role, error) from None
+    endpoint.structured = False
+    try:
+        return await _ask(endpoint, request)
+    except ModelError as error:
+        raise _user_error(endpoint, role, error) from None
+
+
+async def _ask(endpoint: Endpoint, request: ChatRequest) -> Reply:
+    retries = Retries(_PREFLIGHT_PATIENCE)
+    try:
+        return await endpoint._complete(request, retries)
+    finally:
+        endpoint.retries.count += retries.count
+
+
+def _rejects_schema(error: ModelError) -> bool:
+    rejected = error.status in (400, 422) and error.fault is Fault.REJECTED
+    return rejected and bool(_UNSTRUCTURED.search(str(error)))
+
+
+def _user_error(endpoint: Endpoint, role: Role, error: ModelError) -> UserError:
+    return UserError(f"{role}: {error}: {_advice(endpoint.transport, role, error)}")
+
+
+def _advice(transport: Transport, role: Role, error: ModelError) -> str:
+    if error.fault is Fault.UNAVAILABLE:
+        return f"check {role}.base_url and the network"
+    if error.status == 404:
+        return f"check {role}.model and {role}.base_url"
+    if error.fault is Fault.ACCESS:
+        return f"check {transport.key_name}" if transport.key_name else f"set {role}.api_key_env"
+    return f"check {role}.model and {role}.params"

@@ -1,0 +1,330 @@
+"""What a failed attempt means: pure functions from what a provider answered to a `Failure`.
+
+Providers agree on status codes and on little else. A prompt that is too long, a content filter and an empty
+account all come as 400, 403, 413, 422, 429 or 500, so codes and texts are looked up in tables, the more
+specific ones first.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import orjson
+
+from resample.models.wire import BrokenReply, parse_reply
+from resample.types import Fault, ModelError, Reply, UserError
+
+MESSAGE_LIMIT = 500
+"""Characters of a provider's message that are kept."""
+
+REDACTED = "[redacted]"
+
+_BODY_LIMIT = 20_000
+_ECHO = 8
+"""A stretch of this many characters of a secret is an echo of it."""
+
+_RETRIED = frozenset({408, 409, 429})
+
+_CODES: Mapping[str, Fault] = {
+    "context_length_exceeded": Fault.CONTEXT,
+    "context_window_exceeded": Fault.CONTEXT,
+    "exceed_context_size_error": Fault.CONTEXT,
+    "content_filter": Fault.REFUSED,
+    "content_policy_violation": Fault.REFUSED,
+    "responsibleaipolicyviolation": Fault.REFUSED,
+    "invalid_prompt": Fault.REFUSED,
+    "moderation_blocked": Fault.REFUSED,
+    "data_inspection_failed": Fault.REFUSED,
+    "datainspectionfailed": Fault.REFUSED,
+    "prohibited_content": Fault.REFUSED,
+    "insufficient_quota": Fault.ACCESS,
+    "insufficient_user_quota": Fault.ACCESS,
+    "billing_hard_limit_reached": Fault.ACCESS,
+    "billing_not_active": Fault.ACCESS,
+    "invalid_api_key": Fault.ACCESS,
+    "api_key_invalid": Fault.ACCESS,
+}
+"""Codes, types and reasons in an error body, lower case."""
+
+
+def _pattern(*texts: str) -> re.Pattern[str]:
+    return re.compile("|".join(texts), re.IGNORECASE)
+
+
+_TEXTS: tuple[tuple[re.Pattern[str], Fault], ...] = (
+    (
+        _pattern(
+            r"maximum context length",  # OpenAI, vLLM, DeepSeek, OpenRouter, SGLang
+            r"exceeds? (the|its) (model's )?(maximum )?context (window|length|size)",  # OpenAI, SGLang
+            r"exceeds? the available context size",  # llama.cpp
+            r"longer than the (maximum model|model's context|model's maximum context) length",  # vLLM, SGLang
+            r"max_tokens must be at least 1, got -",  # vLLM: the prompt leaves no room
+            r"input tokens exceed the configured limit",  # OpenAI
+            r"prompt is too long",  # Anthropic, Fireworks
+            r"exceed context limit",  # Anthropic
+            r"input token count .{0,40}exceeds the maximum",  # Gemini
+            r"input (context )?is too long",  # Gemini, Bedrock
+            r"too large for model with \d+ maximum context",  # Mistral
+            r"maximum prompt length is",  # xAI
+            r"too many tokens: .{0,80}prompt",  # Cohere
+            r"`?inputs`? tokens \+ `?max_new_tokens`? must be",  # text-generation-inference
+            r"reduce the length of the (messages|prompt|input)",  # OpenAI, Groq
+            r"context ?window ?exceeded",  # litellm
+        ),
+        Fault.CONTEXT,
+    ),
+    (
+        _pattern(
+            r"content filter",  # Anthropic, OpenAI
+            r"content management policy",  # Azure
+            r"content ?policy ?violation",  # litellm
+            r"flagged as potentially violating",  # OpenAI
+            r"rejected .{0,40}safety system",  # OpenAI
+            r"violates? .{0,40}(usage|content|safety) (policy|policies|guidelines)",  # xAI and others
+            r"your input was flagged|requires moderation",  # OpenRouter
+            r"content exists risk",  # DeepSeek
+            r"inappropriate content",  # Alibaba
+            r"prohibited_content|blocked (due to|by|for) .{0,30}(safety|policy|prohibited)",  # Gemini
+        ),
+        Fault.REFUSED,
+    ),
+    (
+        _pattern(
+            r"api key not valid",  # Gemini, with status 400
+            r"credit balance is too low",  # Anthropic, with status 400
+        ),
+        Fault.ACCESS,
+    ),
+)
+
+_CODE_FIELDS = ("code", "type", "status", "reason")
+
+_SECRET_SHAPES = re.compile(
+    r"\b(?:Bearer|Basic)\s+[\w\-.~+/=*]{4,}"
+    r"|\bsk-[\w\-.*…]{4,}|\b(?:pk|rk|xai|gsk|pplx|nvapi|glpat)[-_][\w\-.*…]{8,}|\b(?:hf|ghp)_\w{16,}"
+    r"|\bAIza[\w\-*.…]{4,}|\bAKIA[\w*.…]{4,}|\bya29\.[\w\-*.…]{4,}|\beyJ[\w\-]{8,}[\w\-.]*"
+    r"|[\w\-]{0,99}\*{3,}[\w\-]{0,99}"
+    r"|(?<=://)[^/\s@]+(?=@)"
+    r"|[?&](?:api[_-]?)?key=[^&\s]+",
+)
+"""What looks like a key whoever it belongs to: known beginnings, masked forms, credentials in an address."""
+
+_SECRET_NAME = re.compile(r"auth|key|token|secret|password|credential|cookie", re.IGNORECASE)
+
+
+class Failure(Exception):
+    """One attempt that failed. The text names the model and its address, and holds no secret."""
+
+    def __init__(
+        self,
+        fault: Fault,
+        message: str,
+        *,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.fault = fault
+        self.status = status
+        self.retryable = retryable
+        self.retry_after = retry_after
+        """Seconds the provider asks to wait."""
+
+    def final(self, attempts: int) -> ModelError:
+        """The error for the caller, after the last attempt."""
+        tried = f" (after {attempts} attempts)" if attempts > 1 else ""
+        return ModelError(self.fault, f"{self}{tried}", self.status)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Who was asked: names failures, and keeps secrets out of them."""
+
+    name: str
+    """Model and address, such as `openai/gpt-x at https://api.openai.com/v1`."""
+    secrets: tuple[str, ...] = field(default=(), repr=False)
+
+    def reply(self, raw: bytes) -> Reply:
+        """Read the body of a 200. Raises Failure."""
+        try:
+            return parse_reply(raw)
+        except BrokenReply as error:
+            failure = self.broken(error)
+        raise failure
+
+    def rejection(self, status: int, body: str | bytes, headers: Mapping[str, str] | None = None) -> Failure:
+        """The failure for an answer with an error status."""
+        text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+        data = _parsed(text)
+        message = provider_message(data) or _plain(text)
+        fault, retryable = classify(status, frozenset(_codes(data)), message)
+        return Failure(
+            fault,
+            self._text(f"{status} {message or '(no message)'}"),
+            status=status,
+            retryable=retryable,
+            retry_after=retry_after(headers or {}) if retryable else None,
+        )
+
+    def unreachable(self, error: BaseException) -> Failure:
+        """The failure for a connection that could not be made, broke or timed out."""
+        reason = str(error) or type(error).__name__
+        return Failure(Fault.UNAVAILABLE, self._text(reason), retryable=True)
+
+    def broken(self, error: BrokenReply) -> Failure:
+        """The failure for a reply with status 200 that is none.
+
+        Some gateways wrap an error of the provider behind them in a 200: its code then says what to do.
+        """
+        if error.error is None:
+            return Failure(Fault.REJECTED, self._text(str(error)), status=200, retryable=True)
+        inner = self.rejection(_status_of(error.error), orjson.dumps({"error": error.error}))
+        if inner.status != 200:
+            return inner
+        fault = inner.fault if inner.fault in (Fault.CONTEXT, Fault.REFUSED, Fault.ACCESS) else Fault.REJECTED
+        return Failure(fault, str(inner), status=200, retryable=fault is Fault.REJECTED)
+
+    def _text(self, reason: str) -> str:
+        return f"{self.name}: {shorten(redact(reason[:_BODY_LIMIT], self.secrets), MESSAGE_LIMIT)}"
+
+
+def classify(status: int, codes: frozenset[str], text: str) -> tuple[Fault, bool]:
+    """Fault, and whether another attempt may help; the fault is what stands after the last attempt."""
+    for code in codes & _CODES.keys():
+        return _CODES[code], False
+    if status == 429:
+        return Fault.UNAVAILABLE, True  # texts of rate limits speak of tokens and quotas, too
+    if status not in (401, 404):
+        for pattern, fault in _TEXTS:
+            if pattern.search(text):
+                return fault, False
+    if status in _RETRIED or status >= 500:
+        return Fault.UNAVAILABLE, True
+    return (Fault.ACCESS if status in (401, 402, 403, 404) else Fault.REJECTED), False
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait by `retry-after-ms` or `Retry-After` (seconds or an HTTP date); None without either."""
+    lower = {name.lower(): value for name, value in headers.items()}
+    for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            return max(0.0, float(lower[name]) / scale)
+        except (KeyError, ValueError):
+            continue
+    try:
+        date = email.utils.parsedate_to_datetime(lower.get("retry-after", ""))
+    except ValueError:
+        return None
+    return max(0.0, date.timestamp() - time.time())
+
+
+def provider_message(data: Any) -> str:
+    """The provider's own words in an error body; empty where it has none."""
+    if isinstance(data, str):
+        return data
+    if isinstance(data, list):
+        return "; ".join(filter(None, map(provider_message, data)))
+    if not isinstance(data, dict):
+        return ""
+    for name in ("error", "message", "detail", "msg", "errors", "error_message"):
+        if text := provider_message(data.get(name)):
+            metadata = data.get("metadata")
+            raw = metadata.get("raw") if isinstance(metadata, dict) else None
+            return f"{text}: {raw}" if isinstance(raw, str) and raw not in text else text
+    return ""
+
+
+def redact(text: str, secrets: Iterable[str]) -> str:
+    """`text` without the given secrets, eight or more of their characters in a row, or shapes of keys."""
+    for secret in sorted(filter(None, secrets), key=len, reverse=True):
+        if len(secret) < _ECHO:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REDACTED, text)
+        else:
+            text = _without_echoes(text, secret)
+            tail = re.escape(secret[-4:])  # "...wxyz", "ending in wxyz"
+            text = re.sub(rf"(\.{{2,}}|…|\*+|\bend\w* (?:in|with) \W?)[\w\-]*{tail}\b", REDACTED, text)
+    return _SECRET_SHAPES.sub(REDACTED, text)
+
+
+def _without_echoes(text: str, secret: str) -> str:
+    pieces: list[str] = []
+    at = start = 0
+    while at <= len(text) - _ECHO:
+        if text[at : at + _ECHO] not in secret:
+            at += 1
+            continue
+        end = at + _ECHO
+        while end < len(text) and text[at : end + 1] in secret:
+            end += 1
+        pieces += [text[start:at], REDACTED]
+        at = start = end
+    return "".join(pieces) + text[start:]
+
+
+def secrets_in(named: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of headers or environment variables whose names say that they are secret, word by word."""
+    values = [value for name, value in named.items() if _SECRET_NAME.search(name)]
+    words = (word for value in values for word in value.split())
+    return tuple(word for word in words if word.lower() not in ("bearer", "basic"))
+
+
+def check_address(url: str) -> None:
+    """Raises UserError where a base_url is no address."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise UserError(
+            f"base_url: {public_address(url)!r} is no address; write http://host:port/v1 or https://..."
+        )
+
+
+def public_address(url: str) -> str:
+    """A URL without what may be secret in it: user, password, query."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
+
+
+def shorten(text: str, limit: int) -> str:
+    """One line of at most `limit` characters, without control characters."""
+    line = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return line if len(line) <= limit else line[: limit - 1] + "…"
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"<[^>]*>", " ", text[:_BODY_LIMIT]).strip()
+
+
+def _codes(data: Any) -> Iterator[str]:
+    if isinstance(data, list):
+        for item in data:
+            yield from _codes(item)
+    elif isinstance(data, dict):
+        for name, value in data.items():
+            if isinstance(value, str):
+                if name in _CODE_FIELDS:
+                    yield value.lower()
+            else:
+                yield from _codes(value)
+
+
+def _status_of(error: Any) -> int:
+    """The HTTP status an error object tells, or 200."""
+    code = error.get("code", error.get("status")) if isinstance(error, dict) else None
+    try:
+        status = int(code) if isinstance(code, int | str) else 200
+    except ValueError:
+        return 200
+    return status if 400 <= status < 600 else 200

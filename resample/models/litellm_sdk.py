@@ -1,0 +1,182 @@
+"""litellm as transport: every provider that is not OpenAI-compatible, in the same replies and failures."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import logging
+import os
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, ClassVar
+
+import orjson
+
+from resample.models.failures import Failure, Peer, check_address, public_address, secrets_in
+from resample.models.wire import BrokenReply, check_params, max_completion, request_kwargs
+from resample.types import ChatRequest, Fault, Reply, UserError
+
+_NO_KEY = "none"
+"""Sent to a server of the user's own where no key is named: litellm would look for one in the environment."""
+
+_OTHER_CREDENTIALS = frozenset(
+    {"bedrock", "bedrock_converse", "sagemaker", "sagemaker_chat", "vertex_ai", "vertex_ai_beta"}
+    | {"ollama", "ollama_chat", "github_copilot", "chatgpt", "watsonx", "oci"}
+)
+"""Providers that find credentials in files, roles or log-ins, or need none: no variable is missed."""
+
+_PREAMBLE = re.compile(r"^(?:(?:litellm\.)?\w*(?:Error|Timeout): *)*(?:\w+Exception - *)?")
+"""What litellm writes before a provider's message."""
+
+
+@cache
+def load() -> Any:
+    """The litellm module, told to stay off the network and out of `.env` files, and to be quiet."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["LITELLM_LOCAL_ANTHROPIC_BETA_HEADERS"] = "True"
+    os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
+    litellm: Any = importlib.import_module("litellm")
+    litellm.telemetry = False
+    litellm.suppress_debug_info = True
+    litellm.turn_off_message_logging = True
+    litellm.disable_hf_tokenizer_download = True
+    litellm.drop_params = True
+    litellm.num_retries = 0
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # it would repeat failures, with prompts
+    return litellm
+
+
+def check_provider(model: str, *, keyed: bool = False) -> str:
+    """The provider litellm would ask for a model, without asking it.
+
+    Raises UserError for a provider that litellm does not know, and, unless `keyed` (a key or an address of
+    the user's own is given), for missing environment variables.
+    """
+    litellm = load()
+    provider = model.partition("/")[0]
+    if provider not in {str(getattr(known, "value", known)) for known in litellm.provider_list}:
+        provider = _provider_by_name(model)
+    if keyed or provider in _OTHER_CREDENTIALS:
+        return provider
+    if missing := litellm.validate_environment(model)["missing_keys"]:
+        raise UserError(f"{model}: {provider} needs {', '.join(missing)} in the environment: set it")
+    return provider
+
+
+def _provider_by_name(model: str) -> str:
+    litellm = load()
+    try:
+        return str(litellm.get_llm_provider(model)[1])
+    except litellm.BadRequestError:
+        pass
+    raise UserError(f"{model}: no such provider; write provider/name, such as anthropic/... or gemini/...")
+
+
+class LiteLLMTransport:
+    """One attempt per `send`."""
+
+    _open: ClassVar[int] = 0
+    """Transports in use: litellm's clients belong to all of them."""
+
+    def __init__(
+        self,
+        model: str,
+        *,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        key_name: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float = 600.0,
+        params: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Address a model by litellm's name for it, `provider/name`; the rest as for OpenAITransport.
+
+        Raises UserError for an unknown provider, missing environment variables, or params the engine decides.
+        """
+        provider = check_provider(model, keyed=bool(api_key or base_url))
+        self.model = model
+        self.params = dict(params or {})
+        check_params(self.params)
+        self.max_completion = max_completion(self.params)
+        self.key_name = key_name or (None if base_url else f"the key for {provider} in the environment")
+        self.name = model
+        self._call: dict[str, Any] = {"timeout": timeout, "num_retries": 0, "max_retries": 0}
+        if base_url:
+            check_address(base_url)
+            self.name = f"{model} at {public_address(base_url)}"
+            self._call["api_base"] = base_url
+        if api_key or base_url:
+            self._call["api_key"] = api_key or _NO_KEY
+        if headers:
+            self._call["extra_headers"] = dict(headers)
+        ambient = [secret for secret in secrets_in(os.environ) if len(secret) >= 16]
+        self._peer = Peer(self.name, (*filter(None, [api_key]), *secrets_in(headers or {}), *ambient))
+        self._timeout = timeout
+        self._started = False
+
+    def __repr__(self) -> str:
+        return f"LiteLLMTransport({self.name})"
+
+    async def send(self, request: ChatRequest) -> Reply:
+        """One attempt. Raises Failure."""
+        import openai
+
+        if not self._started:
+            self._started = True
+            LiteLLMTransport._open += 1
+        try:
+            async with asyncio.timeout(self._timeout):
+                kwargs = request_kwargs(self.model, request, self.params)
+                response = await load().acompletion(**kwargs, **self._call)
+            failure = None
+        except openai.OpenAIError as error:  # litellm's errors are all of this kind
+            failure = self._failure(error)
+        except TimeoutError:
+            failure = self._peer.unreachable(TimeoutError(f"no whole reply within {self._timeout:g} s"))
+        if failure is not None:
+            raise failure  # out here, without litellm's error as its context: that one may hold a key
+        return self._peer.reply(_completion(response))
+
+    def _failure(self, error: Exception) -> Failure:
+        import openai
+
+        litellm = load()
+        said = _PREAMBLE.sub("", str(getattr(error, "message", error)))
+        status = getattr(error, "status_code", None)
+        if isinstance(error, openai.APIConnectionError) or not isinstance(status, int):
+            return self._peer.unreachable(ConnectionError(said))
+        if status < 400:
+            return self._peer.broken(BrokenReply(said))
+        headers = getattr(error, "litellm_response_headers", None) or {}
+        failure = self._peer.rejection(status, said, headers)
+        for kind, fault in (
+            (litellm.ContextWindowExceededError, Fault.CONTEXT),
+            (litellm.ContentPolicyViolationError, Fault.REFUSED),
+        ):
+            if isinstance(error, kind):
+                return Failure(fault, str(failure), status=status)
+        return failure
+
+    async def close(self) -> None:
+        """Release connections, when no other transport needs litellm's clients."""
+        if not self._started:
+            return
+        self._started = False
+        LiteLLMTransport._open -= 1
+        if LiteLLMTransport._open == 0:
+            cleanup = importlib.import_module("litellm.llms.custom_httpx.async_client_cleanup")
+            await cleanup.close_litellm_async_clients()
+            load().in_memory_llm_clients_cache.flush_cache()
+
+
+def _completion(response: Any) -> bytes:
+    """litellm's response as the JSON of a chat completion."""
+    data = response.model_dump()
+    for choice in data.get("choices") or ():
+        message = choice.get("message") or {}
+        # litellm moves fields it has no place for.
+        for name, value in (message.get("provider_specific_fields") or {}).items():
+            message.setdefault(name, value)
+    return orjson.dumps(data, default=str)

@@ -1,0 +1,222 @@
+"""Requests and replies of POST /chat/completions as bytes.
+
+A request body is joined from ready-made parts: the prefix and the tools are serialised once for all
+requests that share them (`resample.types.Shared`). A reply is reduced to what the program uses, the same
+for every transport.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from resample.types import ChatRequest, Message, Reply, Usage, UserError
+
+ENGINE_FIELDS = ("model", "messages", "tools", "stream", "n")
+"""Fields of a request body that `<role>.params` may not set."""
+
+
+_FINISH_REASONS = {"function_call": "tool_calls"}
+"""Legacy names."""
+
+
+class BrokenReply(ValueError):
+    """A reply with status 200 that is no chat completion."""
+
+    def __init__(self, message: str, error: Any = None) -> None:
+        super().__init__(message)
+        self.error = error
+        """The provider's `error` object, where there is one."""
+
+
+def check_params(params: Mapping[str, Any]) -> None:
+    """Raises UserError where a role's params would set what the engine itself decides."""
+    for name in ENGINE_FIELDS:
+        if params.get(name) is not None:
+            raise UserError(f"params.{name}: decided by the engine; remove it from the role's params")
+
+
+def max_completion(params: Mapping[str, Any]) -> int | None:
+    """The most tokens a completion may have by a role's params."""
+    for name in ("max_completion_tokens", "max_tokens"):
+        if isinstance(params.get(name), int):
+            return int(params[name])
+    return None
+
+
+def request_body(model: str, request: ChatRequest, params: Mapping[str, Any]) -> bytes:
+    """The JSON body of a request.
+
+    `params` go last: they may override `seed` and `response_format`, and a null removes the field.
+    """
+    parts = [b'{"model":', orjson.dumps(model), b',"messages":[', _messages(request), b"]"]
+    if request.tools.items:
+        parts += [b',"tools":[', request.tools.wire, b"]"]
+    if fields := _fields(request, params):
+        parts += [b",", orjson.dumps(fields)[1:-1]]
+    parts.append(b"}")
+    return b"".join(parts)
+
+
+def request_kwargs(model: str, request: ChatRequest, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The same request as keyword arguments.
+
+    Messages and tools are fresh copies: litellm edits them in place, and a prefix belongs to many requests.
+    """
+    kwargs: dict[str, Any] = {"model": model, "messages": orjson.loads(b"[" + _messages(request) + b"]")}
+    if request.tools.items:
+        kwargs["tools"] = orjson.loads(b"[" + request.tools.wire + b"]")
+    return kwargs | _fields(request, params)
+
+
+def request_size(request: ChatRequest) -> int:
+    """Bytes of a request's prompt: its messages and tools."""
+    return len(_messages(request)) + len(request.tools.wire)
+
+
+def _messages(request: ChatRequest) -> bytes:
+    if not request.tail:
+        return request.prefix.wire
+    tail = orjson.dumps(request.tail)[1:-1]
+    return request.prefix.wire + b"," + tail if request.prefix.items else tail
+
+
+def _fields(request: ChatRequest, params: Mapping[str, Any]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if request.seed is not None:
+        fields["seed"] = request.seed
+    if request.schema is not None:
+        fields["response_format"] = {"type": "json_schema", "json_schema": request.schema}
+    fields.update(params)
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def parse_reply(raw: bytes) -> Reply:
+    """Read a chat completion. Raises BrokenReply where it is none."""
+    data = _loads(raw)
+    if not isinstance(data, dict):
+        raise BrokenReply("the reply is no JSON object")
+    if data.get("error"):
+        raise BrokenReply("the reply is an error", data["error"])
+    choices = data.get("choices")
+    choice = choices[0] if isinstance(choices, list) and choices else None
+    if not isinstance(choice, dict):
+        raise BrokenReply("the reply has no choices")
+    if choice.get("error"):
+        raise BrokenReply("the reply is an error", choice["error"])
+    if not isinstance(choice.get("message"), dict):
+        raise BrokenReply("the reply has no message")
+    return Reply(
+        message=_message(choice["message"]),
+        finish_reason=_FINISH_REASONS.get(reason := _text(choice.get("finish_reason")), reason),
+        usage=_usage(data.get("usage")),
+        model=_text(data.get("model")),
+        fingerprint=_text(data.get("system_fingerprint")) or None,
+        raw=raw,
+    )
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        pass
+    try:
+        # Some servers send NaN, or half of a surrogate pair where a token ended inside a character.
+        data = json.loads(raw, parse_constant=lambda _: None)
+        return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
+    except ValueError as error:
+        raise BrokenReply(f"the reply is no JSON ({len(raw)} bytes): {error}") from None
+
+
+def _message(message: dict[str, Any]) -> Message:
+    content, thinking = _content(message.get("content"))
+    kept: Message = {"role": "assistant", "content": content}
+    if calls := _tool_calls(message):
+        kept["tool_calls"] = calls
+    if reasoning := _text(message.get("reasoning_content")) or _text(message.get("reasoning")) or thinking:
+        kept["reasoning_content"] = reasoning
+    if refusal := _text(message.get("refusal")):
+        kept["refusal"] = refusal
+    return kept
+
+
+def _content(content: Any) -> tuple[str | None, str]:
+    """Text and thinking of a message; some servers send its content as a list of parts."""
+    if isinstance(content, str):
+        return content, ""
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    texts = [_text(part.get("text")) for part in parts if part.get("type") in ("text", "output_text")]
+    thinking = [_thinking(part.get("thinking")) for part in parts if part.get("type") == "thinking"]
+    return ("".join(texts) if texts else None), "".join(thinking)
+
+
+def _thinking(thinking: Any) -> str:
+    return thinking if isinstance(thinking, str) else _content(thinking)[0] or ""
+
+
+def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]]:
+    calls = message.get("tool_calls")
+    calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    legacy = message.get("function_call")
+    if not calls and isinstance(legacy, dict):
+        calls = [{"function": legacy}]
+    kept: list[dict[str, Any]] = []
+    taken: set[str] = set()
+    for position, call in enumerate(calls):
+        body = _call_body(call)
+        name = _text(call.get("id"))
+        if not name or name in taken:
+            name = _call_id(position, body)
+        taken.add(name)
+        kept.append({"id": name, **body})
+    return kept
+
+
+def _call_body(call: dict[str, Any]) -> dict[str, Any]:
+    if isinstance(custom := call.get("custom"), dict):
+        body = {"name": _text(custom.get("name")), "input": _verbatim(custom.get("input"), "")}
+        return {"type": "custom", "custom": body}
+    function = call.get("function")
+    function = function if isinstance(function, dict) else {}
+    arguments = _verbatim(function.get("arguments"), "{}")
+    return {"type": "function", "function": {"name": _text(function.get("name")), "arguments": arguments}}
+
+
+def _verbatim(value: Any, absent: str) -> str:
+    if value is None:
+        return absent
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
+def _call_id(position: int, body: dict[str, Any]) -> str:
+    digest = hashlib.sha256(b"%d\0" % position + orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
+    return f"call_{digest.hexdigest()[:24]}"
+
+
+def _usage(usage: Any) -> Usage:
+    if not isinstance(usage, dict):
+        return Usage()
+    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    if reasoning and _count(usage, "total_tokens") == prompt + completion + reasoning:
+        completion += reasoning  # some providers count reasoning beside the completion, not as part of it
+    cached = (
+        _count(usage.get("prompt_tokens_details"), "cached_tokens")
+        or _count(usage, "prompt_cache_hit_tokens")
+        or _count(usage, "cache_read_input_tokens")
+    )
+    return Usage(prompt, min(cached, prompt), completion, min(reasoning, completion))
+
+
+def _count(counts: Any, name: str) -> int:
+    value = counts.get(name) if isinstance(counts, dict) else None
+    return int(value) if isinstance(value, int | float) and value > 0 else 0
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
