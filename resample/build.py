@@ -1,0 +1,227 @@
+"""From a config to objects: the only place that instantiates."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from importlib import import_module
+from typing import Any
+
+from resample import config as configs
+from resample.engine import Engine, Progress, Settings
+from resample.journal import JournalledModel
+from resample.judging.canaries import bundled_canaries
+from resample.judging.taxonomy import read_taxonomy
+from resample.models.budget import Budget
+from resample.models.endpoint import Endpoint, Transport, preflight
+from resample.models.limits import Limits
+from resample.models.price import FREE, Price, price_of
+from resample.models.retry import Patience
+from resample.plan import RECORDED, STANDIN, Plan
+from resample.prepare.index import open_prefix
+from resample.seeds import derive
+from resample.standin.server import start
+from resample.standin.settings import StandInSettings
+from resample.store import Store
+from resample.types import Arm, ChatModel, ChatRequest, Role, RolloutKey, Shared, UserError
+
+_PER_MILLION = 1e-6
+
+
+def make_plan(config: configs.RunConfig) -> Plan:
+    """Resolve a checked config, without a connection. Raises UserError for what cannot work, such as a missing key."""
+    taxonomy = read_taxonomy(config.taxonomy)
+    canaries = bundled_canaries(taxonomy.id)
+    if config.canaries.count > len(canaries):
+        raise UserError(f"canaries.count={config.canaries.count}: there are {len(canaries)} canaries")
+    drawn = random.Random(derive(config.seed, "canaries")).sample(canaries, config.canaries.count)
+    roles = _roles(config)
+    settings = standin_settings(config.standin, config.seed)
+    played = any(model.model.startswith(STANDIN) for model in roles.values())
+    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles)
+    for role, model in roles.items():
+        _model(role, model, Limits(), Budget(config.budget.usd, config.budget.tokens), "http://127.0.0.1")
+    return plan
+
+
+def standin_settings(config: configs.StandIn, seed: int) -> StandInSettings:
+    """The stand-in's planted truth."""
+    return StandInSettings(
+        rates=dict(config.rates),
+        correlation=config.correlation,
+        seed=seed,
+        judge_sensitivity=config.judge.sensitivity,
+        judge_specificity=config.judge.specificity,
+    )
+
+
+def _roles(config: configs.RunConfig) -> dict[Role, configs.Model]:
+    """The roles that need a model."""
+    roles: dict[Role, configs.Model] = {}
+    if config.candidate.model != RECORDED:
+        roles[Role.CANDIDATE] = config.candidate
+    if Arm.CONTROL in config.baselines:
+        roles[Role.CONTROL] = config.control
+    if roles and "model" in _parameters(config.simulator._target_):
+        roles[Role.SIMULATOR] = config.simulator
+    if "model" in _parameters(config.judge._target_):
+        roles[Role.JUDGE] = config.judge
+    return roles
+
+
+@asynccontextmanager
+async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIterator[Engine]:
+    """An engine with everything it needs, ready to run; connections and the stand-in end with it."""
+    config = plan.config
+    budget = Budget(config.budget.usd, config.budget.tokens)
+    for used in store.usage():
+        budget.add(used.usage)
+    limits = Limits(config.concurrency, config.rate_limit.requests_per_minute, config.rate_limit.tokens_per_minute)
+    server = start(plan.standin) if plan.standin is not None else None
+    models: dict[Role, ChatModel] = {}
+    try:
+        for role, model in plan.roles.items():
+            models[role] = _model(role, model, limits, budget, server.base_url if server else "")
+        engine = _engine(plan, store, models, progress)
+        if plan.config.preflight and engine.left():
+            await _preflight(plan, store, models)
+        yield engine
+    finally:
+        for each in models.values():
+            await each.close()
+        if server is not None:
+            server.close()
+
+
+def _engine(plan: Plan, store: Store, asked: Mapping[Role, ChatModel], progress: Progress) -> Engine:
+    config = plan.config
+    models = {role: JournalledModel(model, store, config.seed, progress.paid) for role, model in asked.items()}
+    arms: dict[Arm, ChatModel | None] = {Arm.CANDIDATE: models.get(Role.CANDIDATE)}
+    for name in config.baselines:
+        arms[Arm(name)] = models.get(Role.CONTROL) if name == Arm.CONTROL else None
+    given = {"seed": config.seed, "taxonomy": plan.taxonomy, "view": config.judge.view}
+    return Engine(
+        store,
+        Settings(
+            samples=config.samples,
+            max_steps=config.max_steps,
+            seed=config.seed,
+            concurrency=config.concurrency,
+            max_failures=config.max_failures,
+            judge=plan.judge_name,
+            retry=config.retry == "failed",
+        ),
+        arms,
+        _plug_in("simulator", config.simulator, given | {"model": models.get(Role.SIMULATOR)}),
+        _plug_in("judge", config.judge, given | {"model": models.get(Role.JUDGE)}),
+        plan.canaries,
+        open_prefix,
+        progress,
+    )
+
+
+# -- models ---------------------------------------------------------------------------------------------------------
+
+
+def _model(role: Role, model: configs.Model, limits: Limits, budget: Budget, standin_url: str) -> ChatModel:
+    """The model of a role. Raises UserError for a missing key, an unknown provider, or a budget without a price."""
+    if role in (Role.CANDIDATE, Role.CONTROL) and model._target_ is not None:
+        own_model: ChatModel = _plug_in(role, model, {"model": model.model, "params": model.params})
+        return own_model
+    own = model.rate_limit
+    within = Limits(model.concurrency, own.requests_per_minute, own.tokens_per_minute, within=limits)
+    return Endpoint(
+        _transport(role, model, limits.concurrency or configs.RunConfig.concurrency, standin_url),
+        limits=within,
+        budget=budget,
+        price=_price(role, model),
+        patience=Patience(attempts=model.attempts),
+    )
+
+
+def _transport(role: Role, model: configs.Model, pool: int, standin_url: str) -> Transport:
+    from resample.models.openai_sdk import DEFAULT_KEY_NAME, OpenAITransport
+
+    provider, _, name = model.model.partition("/")
+    common: dict[str, Any] = {
+        "timeout": model.timeout,
+        "params": model.params,
+        "headers": _headers(role, model),
+    }
+    if model.model.startswith(STANDIN):
+        return OpenAITransport(name, base_url=standin_url, pool=pool, **common)
+    key_name = model.api_key_env
+    if provider == "openai":
+        if key_name is None and model.base_url is None:
+            key_name = DEFAULT_KEY_NAME
+        key = _environment(role, key_name) if key_name else None
+        return OpenAITransport(name, base_url=model.base_url, api_key=key, key_name=key_name, pool=pool, **common)
+    from resample.models.litellm_sdk import LiteLLMTransport
+
+    key = _environment(role, key_name) if key_name else None
+    return LiteLLMTransport(model.model, base_url=model.base_url, api_key=key, key_name=key_name, **common)
+
+
+def _headers(role: Role, model: configs.Model) -> dict[str, str]:
+    return {
+        name: _environment(role, value.removeprefix("env:")) if value.startswith("env:") else value
+        for name, value in model.headers.items()
+    }
+
+
+def _environment(role: Role, name: str) -> str:
+    value = os.environ.get(name)
+    if not value:
+        raise UserError(f"{role}: the environment variable {name} is not set; it has to hold the key")
+    return value
+
+
+def _price(role: Role, model: configs.Model) -> Price | None:
+    own = model.price
+    if own.prompt is not None or own.cached is not None or own.completion is not None:
+        if own.prompt is None or own.completion is None:
+            raise UserError(f"{role}.price: give both prompt and completion, in USD per million tokens")
+        cached = own.prompt if own.cached is None else own.cached
+        return Price(own.prompt * _PER_MILLION, cached * _PER_MILLION, own.completion * _PER_MILLION)
+    return FREE if model.model.startswith(STANDIN) else price_of(model.model)
+
+
+async def _preflight(plan: Plan, store: Store, models: Mapping[Role, ChatModel]) -> None:
+    """One small request per role; what it cost is kept like any other call."""
+    for role, model in models.items():
+        if not isinstance(model, Endpoint) or plan.roles[role].model.startswith(STANDIN):
+            continue
+        reply = await preflight(model, role)
+        request = ChatRequest(role, Shared())
+        store.put_reply(RolloutKey("preflight", Arm.CANDIDATE, 0), request, "preflight", reply)
+
+
+# -- plug-ins -------------------------------------------------------------------------------------------------------
+
+
+def _plug_in(role: str, model: configs.Model, given: Mapping[str, Any]) -> Any:
+    """An instance of the role's target: it gets its options, and of what the program has to give what it asks for."""
+    wanted = _parameters(model._target_)
+    arguments = {name: value for name, value in given.items() if name in wanted}
+    try:
+        return _resolve(model._target_)(**arguments, **model.options)
+    except TypeError as error:
+        raise UserError(f"{role}._target_={model._target_}: {error}; {role}.options gives arguments") from None
+
+
+def _parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(_resolve(target)).parameters
+
+
+def _resolve(target: str | None) -> Callable[..., Any]:
+    module, _, name = (target or "").rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UserError(f"_target_={target}: cannot be imported ({error})") from None
+    if not callable(found):
+        raise UserError(f"_target_={target}: is nothing that can be called")
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,194 @@
+"""`resample COMMAND [hydra overrides]`: every command is a Hydra application with its own conf/COMMAND.yaml.
+
+Hydra's own habits do not fit a release gate: it exits with 1 on a config error and drops what a command returns. So
+the exit code is decided here, and errors are one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, NamedTuple
+
+from resample.types import Exit, UserError
+
+COMMANDS = {
+    "run": "transcripts -> rollouts -> verdicts -> summary; the same `out` resumes",
+    "report": "one run or a whole sweep -> tables",
+    "standin": "serve the offline stand-in on a port",
+}
+
+_OPEN_KEYS = re.compile(r"^(\w+\.(params|headers|options)|standin\.rates)\.")
+"""Keys under which anything may be set: Hydra would ask for a `+` before each."""
+
+
+class Invocation(NamedTuple):
+    """How a command was called, beside its config."""
+
+    overrides: list[str]
+    sweep: str | None
+    """The sweep's directory, in a sweep."""
+    swept: list[str]
+    """The overrides that tell this job of a sweep from its siblings."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The program. Returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if not words or words[0] in ("-h", "--help"):
+            print(_usage())  # noqa: T201
+            return Exit.DONE
+        if words[0] == "--version":
+            print(f"resample {_version()}")  # noqa: T201
+            return Exit.DONE
+        if words[0] not in COMMANDS:
+            near = difflib.get_close_matches(words[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"commands: {', '.join(COMMANDS)}"
+            raise UserError(f"unknown command {words[0]!r}; {hint}")
+        return _run_command(words[0], words[1:])
+    except UserError as error:
+        return _complain(" ".join(["resample", *words[:1]]), str(error), Exit.USAGE)
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.DONE
+    except Exception as error:
+        return _internal(error)
+
+
+def _run_command(command: str, words: list[str]) -> int:
+    """Let Hydra compose the config, and the command run once per job; the highest exit code counts."""
+    import hydra
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.errors import HydraException
+    from hydra.types import RunMode
+    from omegaconf.errors import OmegaConfBaseException
+
+    from resample.config import register
+    from resample.paths import bundled
+
+    register()
+    words = [_open_key(word) for word in words]
+    swept = _swept_keys(words)
+    codes: list[int] = []
+
+    def job(config: Any) -> None:
+        runtime = HydraConfig.get()
+        overrides = list(runtime.overrides.task)
+        in_sweep = runtime.mode == RunMode.MULTIRUN
+        invocation = Invocation(
+            overrides,
+            str(runtime.sweep.dir) if in_sweep else None,
+            [word for word in overrides if word.lstrip("+~").split("=")[0] in swept],
+        )
+        codes.append(_perform(command, config, invocation))
+
+    try:
+        with _hydra_argv(command, words):
+            hydra.main(version_base=None, config_path=str(bundled("conf")), config_name=command)(job)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(_one_line(error)) from None
+    except SystemExit as error:  # argparse has said what is wrong
+        return Exit.DONE if error.code in (0, None) else Exit.USAGE
+    return max(codes, default=Exit.DONE)
+
+
+def _perform(command: str, config: Any, invocation: Invocation) -> int:
+    """One job. Its bad input ends this job, not the sweep it belongs to."""
+    perform: Callable[[Any, Invocation], int] = import_module(f"resample.commands.{command}").perform
+    try:
+        return perform(config, invocation)
+    except UserError as error:
+        where = f" ({', '.join(invocation.swept)})" if invocation.swept else ""
+        return _complain(f"resample {command}{where}", str(error), Exit.USAGE)
+    except Exception as error:  # here, or Hydra would print a text of its own
+        return _internal(error)
+
+
+def _internal(error: Exception) -> int:
+    if os.environ.get("RESAMPLE_TRACEBACK"):
+        traceback.print_exception(error)
+    text = f"internal error: {type(error).__name__}: {error} (RESAMPLE_TRACEBACK=1 shows where)"
+    return _complain("resample", text, Exit.INTERNAL)
+
+
+@contextmanager
+def _hydra_argv(command: str, words: Sequence[str]) -> Iterator[None]:
+    """Hydra reads the command line itself, and shows tracebacks unless it is told to raise."""
+    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    sys.argv = [f"resample {command}", *words]
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        yield
+    finally:
+        sys.argv = argv
+        if full is None:
+            del os.environ["HYDRA_FULL_ERROR"]
+        else:
+            os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def _open_key(word: str) -> str:
+    return f"++{word}" if _OPEN_KEYS.match(word) and "=" in word else word
+
+
+def _swept_keys(words: Sequence[str]) -> set[str]:
+    """The keys that a sweep varies; none outside a sweep."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    if not {"-m", "--multirun"} & set(words):
+        return set()
+    try:
+        parsed = OverridesParser.create().parse_overrides([word for word in words if _is_override(word)])
+    except HydraException:
+        return set()  # Hydra itself will say what is wrong
+    return {override.key_or_group for override in parsed if override.is_sweep_override()}
+
+
+def _is_override(word: str) -> bool:
+    return not word.startswith("-") and ("=" in word or word.startswith("~"))
+
+
+def _one_line(error: BaseException) -> str:
+    """Hydra's and OmegaConf's texts run over several lines, and their cause often says more than they do."""
+    texts = [str(error)] + ([str(error.__cause__)] if error.__cause__ else [])
+    unknown = re.search(r"Key '([^']+)' (?:is not in struct|not in '(\w+)')", " ".join(texts))
+    if unknown:
+        key = re.search(r"full_key: (\S+)", " ".join(texts))
+        return f"unknown key {key[1] if key else unknown[1]!r}; `--cfg job` shows the keys there are"
+    texts = [text.split("Config search path:")[0] for text in texts]
+    lines = [line.strip() for text in texts for line in text.splitlines() if line.strip()]
+    lines = [line for line in lines if not re.match(r"(full_key|object_type|reference_type)\b", line)]
+    return "; ".join(dict.fromkeys(lines))
+
+
+def _complain(who: str, text: str, code: Exit) -> int:
+    sys.stderr.write(f"{who}: {' '.join(text.split())}\n")
+    return code
+
+
+def _version() -> str:
+    try:
+        return version("resample-engine")
+    except PackageNotFoundError:
+        return "(not installed)"
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return (
+        "resample: how often would this model misbehave in real agent traffic?\n\n"
+        f"usage: resample COMMAND [key=value ...]\n\n{rows}\n\n"
+        "resample COMMAND --help shows its keys; -m sweeps; --config-dir adds your own groups."
+    )

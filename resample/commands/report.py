@@ -1,0 +1,69 @@
+"""`resample report`: one run, or a whole sweep, as tables; always from the stores, never from an older report."""
+
+from __future__ import annotations
+
+import glob
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resample.types import Exit, UserError
+
+if TYPE_CHECKING:
+    from resample.cli import Invocation
+
+
+def perform(config: Any, invocation: Invocation) -> int:
+    """Make the reports again. Returns the exit code."""
+    if (config.run is None) == (config.runs is None):
+        raise UserError("give run=DIR for one run, or runs=GLOB for many")
+    if config.run is not None:
+        return _one(Path(config.run))
+    return _many(config.runs, Path(config.out) if config.out else None)
+
+
+def _one(directory: Path) -> int:
+    from resample.report.markdown import headline
+
+    _, summary = _summary(directory)
+    sys.stdout.write(f"{headline(summary)}\n\nreport: {directory / 'report.md'}\n")
+    return Exit.DONE
+
+
+def _many(pattern: str, out: Path | None) -> int:
+    from resample.report.files import write_private
+    from resample.report.markdown import comparison
+
+    directories = _run_directories(pattern)
+    if not directories:
+        raise UserError(f"runs={pattern}: no run directories there")
+    table = comparison([(str(directory), *_summary(directory)) for directory in directories])
+    if out is not None:
+        write_private(out, table + "\n")
+    sys.stdout.write(table + "\n")
+    return Exit.DONE
+
+
+def _run_directories(pattern: str) -> list[Path]:
+    from resample.store import FILE
+
+    found = map(Path, glob.glob(pattern, recursive=True))  # noqa: PTH207 - the pattern may be absolute
+    return sorted({path for path in found if (path / FILE).is_file()})
+
+
+def _summary(directory: Path) -> tuple[list[str], dict[str, Any]]:
+    """A run's overrides and summary; its files are written anew on the way."""
+    from resample.report.files import write_report
+    from resample.store import Store
+    from resample.summary import summarise
+
+    store = Store.read(directory)
+    try:
+        if store.get("facts") is None:
+            raise UserError(f"{directory}: this run was never accepted, it has nothing to report")
+        summary = summarise(store)
+        overrides = store.get("overrides") or []
+    finally:
+        store.close()
+    write_report(directory, summary)
+    return overrides, summary

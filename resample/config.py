@@ -1,0 +1,291 @@
+"""The schema of the configuration: what may be set, of which type, and what a value has to satisfy."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+
+from resample.types import UserError
+
+ROLES = ("candidate", "simulator", "judge", "control")
+
+
+@dataclass
+class RateLimit:
+    """Null: no limit."""
+
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+
+
+@dataclass
+class Price:
+    """USD per million tokens; null: by the bundled price map."""
+
+    prompt: float | None = None
+    cached: float | None = None
+    completion: float | None = None
+
+
+@dataclass
+class Model:
+    """How to reach the model of one role."""
+
+    model: str = "standin/default"
+    """`provider/name`."""
+    _target_: str | None = None
+    """A class of your own (a ChatModel for a candidate, a ToolSimulator, a Judge)."""
+    base_url: str | None = None
+    """Any OpenAI-compatible server, for `openai/...`."""
+    api_key_env: str | None = None
+    """The environment variable that holds the key."""
+    headers: dict[str, str] = field(default_factory=dict)
+    timeout: float = 600.0
+    """Seconds for one attempt."""
+    attempts: int = 6
+    """Tries per call, the first one included."""
+    params: dict[str, Any] = field(default_factory=dict)
+    """Sent with every request: temperature, max_tokens, ...; null removes a field."""
+    price: Price = field(default_factory=Price)
+    concurrency: int | None = None
+    """Calls in flight for this role alone."""
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    options: dict[str, Any] = field(default_factory=dict)
+    """Further arguments of the target."""
+
+
+@dataclass
+class Simulator(Model):
+    """The simulator and its model."""
+
+    _target_: str | None = "simulators.ladder.standard_ladder"
+
+
+@dataclass
+class Judge(Model):
+    """The judge and its model."""
+
+    _target_: str | None = "resample.judging.judge.LLMJudge"
+    view: str = "full"
+    """What the judge may see: `actions`, `reasoning` or `full`."""
+
+
+@dataclass
+class Transcripts:
+    """What to read."""
+
+    path: str | None = None
+    """A file, folder or glob; null: the bundled transcripts."""
+    format: str = "auto"
+    limit: int | None = None
+    """Usable transcripts to take; null: all."""
+    strict: bool = False
+    """Stop at the first malformed transcript."""
+
+
+@dataclass
+class Truncate:
+    """Where to cut."""
+
+    policy: str = "last_turn"
+
+
+@dataclass
+class Canaries:
+    """Rollouts of known answer in the judge's queue."""
+
+    count: int = 24
+
+
+@dataclass
+class Budget:
+    """What a run may spend, all roles together; null: no limit."""
+
+    usd: float | None = None
+    tokens: int | None = None
+
+
+@dataclass
+class StandInJudge:
+    """Planted error of the stand-in's judge, per category and rollout."""
+
+    sensitivity: float = 1.0
+    specificity: float = 1.0
+
+
+@dataclass
+class StandIn:
+    """Planted truth of the stand-in."""
+
+    rates: dict[str, float] = field(default_factory=dict)
+    """Share of rollouts with an act of the category; categories not named keep the preset's rate."""
+    correlation: float = 0.0
+    """Within a transcript."""
+    judge: StandInJudge = field(default_factory=StandInJudge)
+
+
+@dataclass
+class RunConfig:
+    """`resample run`."""
+
+    transcripts: Transcripts = field(default_factory=Transcripts)
+    truncate: Truncate = field(default_factory=Truncate)
+    candidate: Model = field(default_factory=Model)
+    control: Model = field(default_factory=Model)
+    simulator: Simulator = field(default_factory=Simulator)
+    judge: Judge = field(default_factory=Judge)
+    taxonomy: dict[str, Any] = field(default_factory=dict)
+    canaries: Canaries = field(default_factory=Canaries)
+    samples: int = 4
+    max_steps: int = 30
+    seed: int = 0
+    baselines: list[str] = field(default_factory=lambda: ["recorded"])
+    concurrency: int = 32
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    budget: Budget = field(default_factory=Budget)
+    max_failures: float = 0.2
+    retry: str = "none"
+    """`none`: failures stay; `failed`: run again what failed."""
+    preflight: bool = True
+    """One small request per role before the run; never made to the stand-in."""
+    confidence: float = 0.95
+    standin: StandIn = field(default_factory=StandIn)
+    out: str | None = None
+    """Run directory; null: runs/<date>_<time>."""
+    progress: bool = True
+
+
+@dataclass
+class ReportConfig:
+    """`resample report`."""
+
+    run: str | None = None
+    """One run directory: its summary and report are made again."""
+    runs: str | None = None
+    """A glob of run directories: one table over all."""
+    out: str | None = None
+    """Where to write the table over many runs (Markdown); null: only print it."""
+    progress: bool = True
+
+
+@dataclass
+class StandInConfig:
+    """`resample standin`."""
+
+    port: int = 8765
+    """0: any free one."""
+    seed: int = 0
+    standin: StandIn = field(default_factory=StandIn)
+    progress: bool = True
+
+
+def register() -> None:
+    """Make the schemas known to Hydra, for the `defaults` of conf/COMMAND.yaml."""
+    store = ConfigStore.instance()
+    store.store(name="run_schema", node=RunConfig)
+    store.store(name="report_schema", node=ReportConfig)
+    store.store(name="standin_schema", node=StandInConfig)
+
+
+def check_run(config: RunConfig) -> None:
+    """Raise UserError for the first value that no run can have."""
+    _at_least(1, samples=config.samples, max_steps=config.max_steps, concurrency=config.concurrency)
+    _at_least(0, seed=config.seed)
+    if config.transcripts.limit is not None:
+        _at_least(1, **{"transcripts.limit": config.transcripts.limit})
+    _at_least(20, **{"canaries.count": config.canaries.count})
+    _within(0, 1, max_failures=config.max_failures)
+    if not 0 < config.confidence < 1:
+        raise UserError(f"confidence={config.confidence}: must lie between 0 and 1")
+    for name in ("usd", "tokens"):
+        if (limit := getattr(config.budget, name)) is not None:
+            _positive(f"budget.{name}", limit)
+    _one_of("retry", config.retry, ("none", "failed"))
+    _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
+    for name in config.baselines:
+        _one_of("baselines", name, ("recorded", "control"))
+    if config.candidate.model == "recorded" and "recorded" in config.baselines:
+        config.baselines = [name for name in config.baselines if name != "recorded"]  # it is the candidate itself
+    _check_rate_limit("rate_limit", config.rate_limit)
+    for role in ROLES:
+        _check_model(role, getattr(config, role))
+    check_standin(config.standin)
+
+
+def check_standin(config: StandIn) -> None:
+    """Raise UserError for a planted value that is no rate."""
+    rates = {f"standin.rates.{name}": rate for name, rate in config.rates.items()}
+    _within(0, 1, **rates)
+    judge = {f"standin.judge.{name}": getattr(config.judge, name) for name in ("sensitivity", "specificity")}
+    _within(0, 1, **judge)
+    if not 0 <= config.correlation < 1:
+        raise UserError(f"standin.correlation={config.correlation}: must be at least 0 and less than 1")
+
+
+def _check_model(role: str, model: Model) -> None:
+    if model.model != "recorded" and not re.fullmatch(r"[^/\s]+/\S+", model.model):
+        raise UserError(
+            f"{role}.model={model.model}: must be provider/name, such as openai/gpt-4o-mini or standin/default"
+        )
+    if model.model == "recorded" and role != "candidate":
+        raise UserError(f"{role}.model=recorded: only a candidate can be the original turn itself")
+    if model.base_url is not None and not re.match(r"https?://[^/\s]", model.base_url):
+        raise UserError(f"{role}.base_url={model.base_url}: must begin with http:// or https://")
+    _positive(f"{role}.timeout", model.timeout)
+    _at_least(1, **{f"{role}.attempts": model.attempts})
+    if model.concurrency is not None:
+        _at_least(1, **{f"{role}.concurrency": model.concurrency})
+    _check_rate_limit(f"{role}.rate_limit", model.rate_limit)
+    for name, value in model.headers.items():
+        _check_header(role, name, value)
+    for name in model.params:
+        if _SECRET_PARAM.search(name):
+            raise UserError(f"{role}.params.{name}: a secret must not stand in a config; use {role}.api_key_env=NAME")
+    if model.base_url is not None and "@" in model.base_url.split("/")[2]:
+        raise UserError(f"{role}.base_url: a password must not stand in a config; use {role}.api_key_env or headers")
+
+
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
+_SECRET_PARAM = re.compile(
+    r"api_?key|secret|password|authorization|(access|auth|session)_token|aws_\w*key", re.IGNORECASE
+)
+
+
+def _check_header(role: str, name: str, value: str) -> None:
+    """A header that carries a secret may only name the environment variable that holds it."""
+    if _SECRET_HEADER.search(name) and not value.startswith("env:"):
+        raise UserError(
+            f"{role}.headers.{name}: write env:NAME (an environment variable), so that no secret stands in a config"
+        )
+
+
+def _check_rate_limit(where: str, limit: RateLimit) -> None:
+    for name in ("requests_per_minute", "tokens_per_minute"):
+        if (value := getattr(limit, name)) is not None:
+            _positive(f"{where}.{name}", value)
+
+
+def _at_least(least: float, **values: float) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise UserError(f"{name}={value}: must be at least {least}")
+
+
+def _within(low: float, high: float, **values: float) -> None:
+    for name, value in values.items():
+        if not low <= value <= high:
+            raise UserError(f"{name}={value}: must lie between {low} and {high}")
+
+
+def _positive(name: str, value: float) -> None:
+    if not (value > 0 and math.isfinite(value)):
+        raise UserError(f"{name}={value}: must be more than 0")
+
+
+def _one_of(name: str, value: str, valid: tuple[str, ...]) -> None:
+    if value not in valid:
+        raise UserError(f"{name}={value}: must be one of {', '.join(valid)}")

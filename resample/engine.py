@@ -1,0 +1,291 @@
+"""Schedules a run: prefixes x samples, each judged as soon as it ends; what is already stored is not done again.
+
+The order of clusters is drawn beforehand from the seed. Work in flight is bounded, and so is memory: a prefix is read
+when its turn comes and dropped when its last rollout is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from resample.journal import journalling
+from resample.judging.canaries import Canary
+from resample.prepare.index import Indexed
+from resample.rollout import play
+from resample.seeds import derive
+from resample.store import Store
+from resample.types import (
+    Arm,
+    BudgetSpent,
+    ChatModel,
+    Judge,
+    Message,
+    Prefix,
+    Role,
+    Rollout,
+    RolloutKey,
+    Source,
+    StopReason,
+    ToolSimulator,
+    Usage,
+    Verdict,
+    VerdictOutcome,
+)
+
+Load = Callable[[Indexed], tuple[Prefix, tuple[Message, ...]]]
+
+_FEW = 20
+"""`max_failures` is a share: of fewer finished rollouts than this it says nothing, while the run goes on."""
+
+
+class Ending(StrEnum):
+    """Why a run stopped working."""
+
+    FINISHED = "finished"
+    """Nothing is left to do."""
+    BUDGET = "budget spent"
+    """The next call might have passed the budget."""
+    FAILURES = "too many failures"
+    """More than `max_failures` of the finished rollouts failed."""
+    STOPPED = "stopped"
+    """Somebody asked it to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run does."""
+
+    samples: int
+    max_steps: int
+    seed: int
+    concurrency: int
+    max_failures: float
+    judge: str
+    """The judge's name in the store."""
+    retry: bool = False
+    """Is what failed run again?"""
+
+
+@dataclass
+class Progress:
+    """Counts of the run at hand, for whoever shows them."""
+
+    planned: int = 0
+    """Turns to be judged in this process: rollouts, recorded turns and canaries."""
+    rollouts: int = 0
+    judged: int = 0
+    failed: int = 0
+    tokens: int = 0
+    usd: float | None = 0.0
+    """None once a call without a known price was made."""
+    changed: Callable[[Progress], None] = field(default=lambda _: None, repr=False)
+
+    @property
+    def finished(self) -> int:
+        """Turns that are done, one way or the other."""
+        return self.judged + self.failed
+
+    def paid(self, usage: Usage) -> None:
+        """Count what one more reply used."""
+        self.tokens += usage.prompt_tokens + usage.completion_tokens
+        self.usd = None if self.usd is None or usage.usd is None else self.usd + usage.usd
+
+    @property
+    def text(self) -> str:
+        """What a bar says beside itself."""
+        cost = "" if self.usd is None else f", ${self.usd:.2f}"
+        return f"{self.rollouts} rollouts, {self.failed} failed, {self.tokens / 1000:,.0f}k tokens{cost}"
+
+
+class _Work(NamedTuple):
+    """One turn to be played or judged."""
+
+    key: RolloutKey
+    prefix: Prefix
+    original: tuple[Message, ...]
+    rollout: Rollout | None
+    """None if it is still to be played."""
+
+
+class _Group(NamedTuple):
+    """The turns of one prefix that are still to be done, at their place in the drawn order."""
+
+    draw: int
+    name: str
+    open: Callable[[], Iterator[_Work]]
+
+
+class Engine:
+    """Runs a plan. `models` has an entry for each arm that makes turns; None stands for the original turn itself."""
+
+    def __init__(
+        self,
+        store: Store,
+        settings: Settings,
+        models: Mapping[Arm, ChatModel | None],
+        simulator: ToolSimulator | None,
+        judge: Judge,
+        canaries: Sequence[Canary],
+        load: Load,
+        progress: Progress,
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._models = models
+        self._simulator = simulator
+        self._judge = judge
+        self._canaries = canaries
+        self._load = load
+        self._progress = progress
+        self._stopping: Ending | None = None
+        self._resumed = bool(store.usage())
+
+    async def run(self) -> Ending:
+        """Work until nothing is left, or something stops it. Everything finished is committed on return."""
+        self._progress.planned = self.left()
+        self._progress.changed(self._progress)
+        work = self._queue()
+        workers = [asyncio.create_task(self._worker(work)) for _ in range(self._settings.concurrency)]
+        try:
+            await asyncio.gather(*workers)
+        finally:
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+            await self._store.flush()
+        return self._stopping or Ending.FINISHED
+
+    # -- the plan, minus what is stored -------------------------------------------------------------------------
+
+    def _queue(self) -> Iterator[_Work]:
+        """All that is left to do: clusters in drawn order, canaries among them at drawn places."""
+        for group in heapq.merge(self._prefix_groups(), self._canary_groups(), key=lambda g: (g.draw, g.name)):
+            yield from group.open()
+
+    def left(self) -> int:
+        """How many turns are still to be done."""
+        turns = sum(len(self._keys(entry.prefix)) for entry, _ in self._store.prefixes())
+        return turns + sum(len(self._open_keys(c.prefix.id, [(Arm.CANARY, 0)])) for c in self._canaries)
+
+    def _prefix_groups(self) -> Iterator[_Group]:
+        for entry, draw in self._store.prefixes():
+            yield _Group(draw, entry.cluster, lambda entry=entry: self._open_prefix(entry))  # type: ignore[misc]
+
+    def _canary_groups(self) -> Iterator[_Group]:
+        drawn = sorted((derive(self._settings.seed, "draw", c.prefix.id), c.id, c) for c in self._canaries)
+        for draw, name, canary in drawn:
+            yield _Group(draw, name, lambda canary=canary: self._open_canary(canary))  # type: ignore[misc]
+
+    def _keys(self, prefix: str) -> list[RolloutKey]:
+        """The turns of a prefix that are still to be done, shuffled: an arm's place in the queue tells nothing."""
+        samples = self._settings.samples
+        slots = [(arm, i) for arm, model in self._models.items() for i in range(samples if model else 1)]
+        random.Random(derive(self._settings.seed, "queue", prefix)).shuffle(slots)
+        return self._open_keys(prefix, slots)
+
+    def _open_keys(self, prefix: str, slots: Sequence[tuple[Arm, int]]) -> list[RolloutKey]:
+        finished = self._store.finished(prefix, self._settings.judge)
+        return [RolloutKey(prefix, *slot) for slot in slots if not self._is_done(*finished.get(slot, (None, None)))]
+
+    def _is_done(self, stop_reason: StopReason | None, outcome: VerdictOutcome | None) -> bool:
+        if stop_reason is None or (outcome is None and not stop_reason.failed):
+            return False
+        failed = stop_reason.failed or outcome is not VerdictOutcome.JUDGED
+        return not (failed and self._settings.retry)
+
+    def _open_prefix(self, entry: Indexed) -> Iterator[_Work]:
+        keys = self._keys(entry.prefix)
+        if not keys:
+            return
+        prefix, original = self._load(entry)
+        finished = self._store.finished(entry.prefix, self._settings.judge)
+        for key in keys:
+            stop_reason, outcome = finished.get((key.arm, key.sample), (None, None))
+            if outcome is not None or (stop_reason is not None and stop_reason.failed):
+                self._forget(key, stop_reason, outcome)
+            played = stop_reason is not None and not stop_reason.failed
+            if self._models[key.arm] is None:
+                yield _Work(key, prefix, original, _recorded(original))
+            else:
+                yield _Work(key, prefix, original, self._store.rollout(key) if played else None)
+
+    def _open_canary(self, canary: Canary) -> Iterator[_Work]:
+        finished = self._store.finished(canary.prefix.id, self._settings.judge)
+        for key in self._open_keys(canary.prefix.id, [(Arm.CANARY, 0)]):
+            self._forget(key, *finished.get((Arm.CANARY, 0), (None, None)))
+            yield _Work(key, canary.prefix, (), canary.rollout)
+
+    def _forget(self, key: RolloutKey, stop_reason: StopReason | None, outcome: VerdictOutcome | None) -> None:
+        """Before a failure is tried again: replies that were of no use must not be served to it once more."""
+        if outcome is not None:
+            self._store.retire(key, Role.JUDGE, last_only=False)
+        elif stop_reason is StopReason.SIMULATOR_ERROR:
+            self._store.retire(key, Role.SIMULATOR, last_only=True)
+
+    # -- the work -----------------------------------------------------------------------------------------------
+
+    async def _worker(self, queue: Iterator[_Work]) -> None:
+        while self._stopping is None and (work := next(queue, None)) is not None:
+            try:
+                with journalling(self._store, work.key, resumed=self._resumed):
+                    await self._do(work)
+            except BudgetSpent:
+                self._stopping = Ending.BUDGET
+            await self._store.relieve()
+
+    async def _do(self, work: _Work) -> None:
+        rollout = work.rollout or await self._play(work)
+        self._store.put_rollout(work.key, rollout)
+        self._progress.rollouts += work.rollout is None
+        verdict = None
+        if not rollout.stop_reason.failed:
+            verdict = await self._judge_blind(work.prefix, rollout)
+            self._store.put_verdict(work.key, self._settings.judge, verdict)
+        self._count(verdict)
+
+    async def _play(self, work: _Work) -> Rollout:
+        key, settings = work.key, self._settings
+        model = self._models[key.arm]
+        if model is None or self._simulator is None:
+            raise AssertionError(f"nothing to play {key} with")
+        role = Role.CONTROL if key.arm is Arm.CONTROL else Role.CANDIDATE
+        return await play(
+            work.prefix,
+            work.original,
+            model,
+            self._simulator,
+            seed=derive(settings.seed, key.prefix, key.sample),
+            max_steps=settings.max_steps,
+            role=role,
+        )
+
+    async def _judge_blind(self, prefix: Prefix, rollout: Rollout) -> Verdict:
+        try:
+            return await self._judge.judge(prefix, rollout.blind())
+        except BudgetSpent:
+            raise
+        except Exception as error:
+            # A judge may be anybody's code: what it raises is a missing verdict with its reason, and never a "no".
+            return Verdict(VerdictOutcome.JUDGE_ERROR, detail=f"{type(error).__name__}: {error}")
+
+    def _count(self, verdict: Verdict | None) -> None:
+        progress = self._progress
+        if verdict is not None and verdict.outcome is VerdictOutcome.JUDGED:
+            progress.judged += 1
+        else:
+            progress.failed += 1
+        if progress.finished >= _FEW and progress.failed > self._settings.max_failures * progress.finished:
+            self._stopping = self._stopping or Ending.FAILURES
+        progress.changed(progress)
+
+
+def _recorded(original: Sequence[Message]) -> Rollout:
+    """The original turn as a rollout."""
+    outputs = sum(1 for message in original if message["role"] != "assistant")
+    return Rollout(tuple(original), StopReason.ENDED, (Source.RECORDED,) * outputs)

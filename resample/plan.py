@@ -1,0 +1,260 @@
+"""What a run would do, resolved before anything is read or spent; what may not change under one `out`; what it did.
+
+`accept` is the gate between a config and a store: a new run is planned, an old one is extended, and any other
+difference is refused with its name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from resample import config as configs
+from resample.formats.exclusions import Excluded
+from resample.judging.canaries import Canary
+from resample.judging.judge import PROMPTS as JUDGE_PROMPTS
+from resample.judging.taxonomy import Taxonomy
+from resample.paths import bundled
+from resample.prepare.index import Indexed, index
+from resample.prepare.truncate import policy
+from resample.prompts import prompt_hashes
+from resample.seeds import derive
+from resample.standin.settings import StandInSettings
+from resample.store import Store
+from resample.summary import Facts
+from resample.types import Arm, Role, UserError
+
+STANDIN = "standin/"
+RECORDED = "recorded"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A config that holds together, and what follows from it."""
+
+    config: configs.RunConfig
+    taxonomy: Taxonomy
+    canaries: tuple[Canary, ...]
+    standin: StandInSettings | None
+    """None if no role is played by a stand-in."""
+    roles: Mapping[Role, configs.Model]
+    """The roles that talk to a model."""
+
+    @property
+    def arms(self) -> dict[str, int]:
+        """Planned turns per prefix, by arm."""
+        samples = self.config.samples
+        arms = {Arm.CANDIDATE.value: 1 if self.config.candidate.model == RECORDED else samples}
+        return arms | {name: 1 if name == RECORDED else samples for name in self.config.baselines}
+
+    @property
+    def judge_name(self) -> str:
+        """Under which the verdicts are kept: a judge asked otherwise is another judge."""
+        judge = self.config.judge
+        asked = orjson.dumps([asdict(judge), self.taxonomy.hash], option=orjson.OPT_SORT_KEYS)
+        return f"{judge.model}:{judge.view}:{hashlib.sha256(asked).hexdigest()[:8]}"
+
+    def identity(self) -> dict[str, Any]:
+        """All that may not change under one `out`, by the config key a person knows it by."""
+        config = self.config
+        identity: dict[str, Any] = {
+            "truncate": asdict(config.truncate),
+            "candidate": _asked(config.candidate),
+            "simulator": _asked(config.simulator),
+            "judge": _asked(config.judge),
+            "taxonomy": self.taxonomy.hash,
+            "prompts": prompts_of(config),
+            "seed": config.seed,
+            "max_steps": config.max_steps,
+            "baselines": sorted(config.baselines),
+            "canaries": sorted(canary.prefix.id for canary in self.canaries),
+        }
+        if Arm.CONTROL in config.baselines:
+            identity["control"] = _asked(config.control)
+        if self.standin is not None:
+            identity["standin"] = asdict(config.standin)
+        return identity
+
+    def facts(self, identity: str, transcripts: str, weighted: bool) -> Facts:
+        """What the summary has to know of the run."""
+        config = self.config
+        estimand = policy(config.truncate.policy).estimand
+        models = {
+            role.value: {"asked": model.model, "params": dict(model.params)} for role, model in self.roles.items()
+        }
+        if config.candidate.model == RECORDED:
+            models[Role.CANDIDATE.value] = {"asked": RECORDED, "params": {}}
+        return Facts(
+            id=secrets.token_hex(4),
+            identity=identity,
+            hashes={
+                "prompts": prompts_of(config),
+                "taxonomy": self.taxonomy.hash,
+                "transcripts": transcripts,
+            },
+            models=models,
+            estimand={**estimand._asdict(), "weighted": weighted},
+            arms=self.arms,
+            categories=list(self.taxonomy.ids),
+            misalignment=[name for name in self.taxonomy.ids if name in self.taxonomy.misalignment],
+            severities=list(self.taxonomy.severity),
+            canaries={c.prefix.id: {"id": c.id, "expected": sorted(c.expected)} for c in self.canaries},
+            confidence=config.confidence,
+            seed=config.seed,
+            standin=self._standin_facts(),
+        )
+
+    def _standin_facts(self) -> dict[str, Any] | None:
+        from resample.standin.truth import any_of, planted
+
+        if self.standin is None:
+            return None
+        played = [role.value for role, model in self.roles.items() if model.model.startswith(STANDIN)]
+        facts: dict[str, Any] = {"roles": played, "planted": None}
+        if Role.CANDIDATE in played:
+            rates = planted(self.config.candidate.model.removeprefix(STANDIN), self.standin)
+            facts["planted"] = {
+                "rates": dict(rates),
+                "any": any_of(rates),
+                "correlation": self.standin.correlation,
+            }
+        if Role.JUDGE in played:
+            facts["judge"] = asdict(self.config.standin.judge)
+        return facts
+
+
+def _asked(model: configs.Model) -> dict[str, Any]:
+    """What makes a role's answers what they are; not how fast, how often or at what price it is asked."""
+    asked = asdict(model)
+    for name in ("timeout", "attempts", "price", "concurrency", "rate_limit", "api_key_env"):
+        del asked[name]
+    asked["headers"] = sorted(asked["headers"])
+    return asked
+
+
+def prompts_of(config: configs.RunConfig) -> dict[str, str]:
+    """SHA-256 of every prompt the run uses."""
+    hashes = {f"judge/{name}": digest for name, digest in prompt_hashes(JUDGE_PROMPTS).items()}
+    module = import_module((config.simulator._target_ or "").rpartition(".")[0] or "resample")
+    folder = Path(module.__file__ or "").parent / "prompts"
+    return hashes | {f"simulator/{name}": digest for name, digest in prompt_hashes(folder).items()}
+
+
+# -- a plan meets a store -------------------------------------------------------------------------------------------
+
+
+def accept(plan: Plan, store: Store, overrides: list[str]) -> None:
+    """Plan a new run, or extend the one that is there. Raises UserError for any other difference."""
+    identity = plan.identity()
+    _check_identity(store, identity)
+    _check_extends(store, plan.config.samples)
+    excluded: list[Excluded] = []
+    totals = _Totals()
+    store.put_index(totals.watch(_drawn(plan, store.directory, excluded)), excluded)
+    if not totals.used:
+        raise UserError(_nothing_to_do(plan, excluded))
+    hashed = hashlib.sha256(orjson.dumps([identity, totals.hash], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    facts = asdict(plan.facts(hashed, totals.hash, totals.weighted))
+    if old := store.get("facts"):
+        facts["id"] = old["id"]
+    for key, value in {
+        "identity": identity,
+        "facts": facts,
+        "samples": plan.config.samples,
+        "overrides": overrides,
+    }.items():
+        store.put(key, value)
+
+
+def _check_identity(store: Store, identity: dict[str, Any]) -> None:
+    stored = store.get("identity")
+    if stored is None:
+        return
+    now = orjson.loads(orjson.dumps(identity))
+    if differences := list(_differences(stored, now)):
+        listed = "; ".join(differences[:8]) + (f"; and {len(differences) - 8} more" if len(differences) > 8 else "")
+        raise UserError(
+            f"out={store.directory}: that run was made with other settings: {listed}."
+            " A run can be extended (samples, transcripts.limit), not changed: choose another out"
+        )
+
+
+def _differences(old: Any, new: Any, path: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            yield from _differences(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+    elif old != new:
+        yield f"{path} was {_short(old)}, now {_short(new)}"
+
+
+def _short(value: Any) -> str:
+    text = orjson.dumps(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _check_extends(store: Store, samples: int) -> None:
+    earlier = store.get("samples")
+    if earlier is not None and samples < earlier:
+        raise UserError(
+            f"out={store.directory}: samples was {earlier}, now {samples}: a run can be extended, not shrunk"
+        )
+
+
+def _drawn(plan: Plan, directory: Path, excluded: list[Excluded]) -> Iterator[tuple[Indexed, int]]:
+    """Each usable transcript's prefix with its cluster's place in the drawn order."""
+    config = plan.config.transcripts
+    entries = index(
+        config.path or str(bundled("transcripts")),
+        config.format,
+        config.limit,
+        config.strict,
+        policy(plan.config.truncate.policy),
+        directory,
+    )
+    for entry in entries:
+        if isinstance(entry, Indexed):
+            yield entry, derive(plan.config.seed, "draw", entry.cluster)
+        else:
+            excluded.append(entry)
+
+
+class _Totals:
+    """What is said of all used transcripts together, gathered while they pass."""
+
+    def __init__(self) -> None:
+        self.used = 0
+        self.weighted = False
+        self._first_weight: float | None = None
+        self._digest = hashlib.sha256()
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 over the hashes of all used transcripts."""
+        return self._digest.hexdigest()
+
+    def watch(self, rows: Iterable[tuple[Indexed, int]]) -> Iterator[tuple[Indexed, int]]:
+        """Pass the rows on."""
+        for entry, draw in rows:
+            self.used += 1
+            self._first_weight = entry.weight if self._first_weight is None else self._first_weight
+            self.weighted = self.weighted or entry.weight != self._first_weight
+            self._digest.update(entry.sha256.encode())
+            yield entry, draw
+
+
+def _nothing_to_do(plan: Plan, excluded: list[Excluded]) -> str:
+    path = plan.config.transcripts.path
+    if not excluded:
+        return f"transcripts.path={path}: no transcripts there"
+    first = excluded[0]
+    where = first.file if first.line is None else f"{first.file}:{first.line}"
+    return (
+        f"transcripts.path={path}: none of {len(excluded)} is usable; the first: {where}: {first.reason} {first.detail}"
+    )

@@ -1,0 +1,26 @@
+"""Writes what a run says of itself: whole files at once, readable by their owner only."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from resample.report.markdown import report
+
+
+def write_report(directory: Path, summary: dict[str, Any]) -> None:
+    """`summary.json` and `report.md`."""
+    text = orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
+    write_private(directory / "summary.json", text)
+    write_private(directory / "report.md", report(summary))
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file in one step: a reader sees the old one or the new one."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    part.replace(path)

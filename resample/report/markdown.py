@@ -1,0 +1,320 @@
+"""A run's summary in words: the table for a terminal, `report.md`, and one table over many runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+Summary = Mapping[str, Any]
+
+_METHODS = {
+    "nothing_known": "nothing is known",
+    "zero_events": "zero events: exact, on the number of clusters",
+    "all_events": "all events: exact, on the number of clusters",
+    "few_events": "fewer than 20 flagged clusters: exact, with a design effect of at least 1 + (k - 1) / 2",
+    "korn_graubard": "Korn-Graubard",
+}
+
+
+def headline(summary: Summary) -> str:
+    """What a person wants to see first: who was tested, on how much, and what was found."""
+    rows = [_rate_row("any misalignment", summary["any"])]
+    rows += [_rate_row(name, rates) for name, rates in summary["categories"].items() if rates["flagged"]]
+    rows.append(_rate_row("evaluation awareness", summary["evaluation_awareness"]))
+    clean = [name for name, rates in summary["categories"].items() if not rates["flagged"]]
+    parts = [
+        *_standin_warning(summary),
+        _models_line(summary),
+        "\n".join(_count_lines(summary)),
+        aligned(_RATE_HEAD, rows),
+    ]
+    if clean:
+        upper = max(summary["categories"][name]["ci"][1] for name in clean)
+        parts.append(f"nothing found in {len(clean)} other categories (each at most {percent(upper)})")
+    return "\n\n".join(parts)
+
+
+def report(summary: Summary) -> str:
+    """`report.md`."""
+    sections = [
+        f"# resample run {summary['run']['id']}",
+        *[f"> **{line}**" for line in _standin_warning(summary)],
+        *[f"> **{line}**" for line in _incomplete_warning(summary)],
+        _models_line(summary),
+        "## Rates",
+        _estimand_text(summary),
+        markdown_table(_RATE_HEAD, [_rate_row("**any misalignment**", summary["any"]), *_category_rows(summary)]),
+        _rates_note(summary),
+        "## Severity",
+        _severity_table(summary),
+        *_baseline_sections(summary),
+        "## What it rests on",
+        "\n".join(f"- {line}" for line in _basis(summary)),
+        "## Usage",
+        _usage_table(summary),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def comparison(runs: Sequence[tuple[str, Sequence[str], Summary]]) -> str:
+    """One table over many runs: (name, overrides, summary) each. What was swept makes the columns."""
+    axes = _axes([overrides for _, overrides, _ in runs])
+    head = [
+        "run",
+        *axes,
+        "complete",
+        "rollouts",
+        "any misalignment",
+        "95 % interval",
+        "worst case",
+        "awareness",
+    ]
+    head[-3] = f"{runs[0][2]['confidence']:.0%} interval" if runs else head[-3]
+    rows = []
+    for name, overrides, summary in runs:
+        values = dict(word.lstrip("+~").partition("=")[::2] for word in overrides)
+        rates = summary["any"]
+        rows.append(
+            [
+                name,
+                *(values.get(axis, "") for axis in axes),
+                "yes" if summary["run"]["complete"] else "NO",
+                f"{rates['flagged']} of {rates['rollouts']}",
+                percent(rates["rate"]),
+                interval(rates["ci"]),
+                interval(rates["bounds"]),
+                percent(summary["evaluation_awareness"]["rate"]),
+            ]
+        )
+    return markdown_table(head, rows)
+
+
+def _axes(overrides: Sequence[Sequence[str]]) -> list[str]:
+    """The keys whose values differ between runs."""
+    values: dict[str, set[str]] = {}
+    for words in overrides:
+        for word in words:
+            key, _, value = word.lstrip("+~").partition("=")
+            values.setdefault(key, set()).add(value)
+    return [key for key, found in values.items() if len(found) > 1]
+
+
+# -- pieces ---------------------------------------------------------------------------------------------------------
+
+_RATE_HEAD = ["", "flagged", "of", "rate", "interval", "worst case"]
+
+
+def _rate_row(name: str, rates: Mapping[str, Any]) -> list[str]:
+    return [
+        name,
+        str(rates["flagged"]),
+        str(rates["rollouts"]),
+        percent(rates["rate"]),
+        interval(rates["ci"]),
+        interval(rates["bounds"]),
+    ]
+
+
+def _category_rows(summary: Summary) -> list[list[str]]:
+    rows = [_rate_row(name, rates) for name, rates in summary["categories"].items()]
+    return [*rows, _rate_row("evaluation awareness (said)", summary["evaluation_awareness"])]
+
+
+def _standin_warning(summary: Summary) -> list[str]:
+    standin = summary["standin"]
+    if not standin:
+        return []
+    roles = ", ".join(standin["roles"])
+    planted = standin["planted"]
+    text = f"STAND-IN: {roles} played by rule, not by a model. These numbers say nothing about any model."
+    if planted:
+        found = ", ".join(f"{name} {percent(rate)}" for name, rate in planted["rates"].items() if rate)
+        text += f" Planted: any misalignment {percent(planted['any'])} ({found})"
+        if planted["correlation"]:
+            text += f", correlation {planted['correlation']:g}"
+        text += "."
+    return [text]
+
+
+def _incomplete_warning(summary: Summary) -> list[str]:
+    if summary["run"]["complete"]:
+        return []
+    pending = summary["counts"]["verdicts"]["pending"]
+    return [f"INCOMPLETE ({summary['run']['ending'] or 'still running'}): {pending} rollouts are not done."]
+
+
+def _models_line(summary: Summary) -> str:
+    models = summary["models"]
+    roles = {"candidate": models["candidate"], "simulator": models["simulator"], "judge": models["judges"][0]}
+    return " · ".join(f"{role} {_asked(model)}" for role, model in roles.items() if model)
+
+
+def _asked(model: Mapping[str, Any]) -> str:
+    asked: str = model["asked"]
+    bare = asked.partition("/")[2]
+    other = [name for name in model["returned"] if name != bare]
+    return f"{asked} (returned {', '.join(other)})" if other else asked
+
+
+def _count_lines(summary: Summary) -> list[str]:
+    counts = summary["counts"]
+    transcripts, rollouts, verdicts = counts["transcripts"], counts["rollouts"], counts["verdicts"]
+    excluded = sum(transcripts["excluded"].values())
+    return [
+        f"transcripts {transcripts['read']} read, {transcripts['used']} used, {excluded} excluded"
+        + _reasons(transcripts["excluded"]),
+        f"rollouts    {rollouts['planned']} planned, {rollouts['completed']} completed,"
+        f" {sum(rollouts['failed'].values())} failed{_reasons(rollouts['failed'])}, {rollouts['pending']} pending",
+        f"verdicts    {verdicts['completed']} judged,"
+        f" {sum(verdicts['failed'].values())} failed{_reasons(verdicts['failed'])}, {verdicts['pending']} pending",
+        f"canaries    {_canary_text(summary)}",
+    ]
+
+
+def _canary_text(summary: Summary) -> str:
+    canaries = summary["canaries"]
+    bad, good = canaries["bad"], canaries["good"]
+    text = f"{bad['caught']} of {bad['of']} bad ones caught, {good['cleared']} of {good['of']} good ones cleared"
+    return f"{text}, {canaries['missing']} without a verdict" if canaries["missing"] else text
+
+
+def _reasons(counts: Mapping[str, int]) -> str:
+    return f" ({', '.join(f'{reason} {n}' for reason, n in counts.items())})" if counts else ""
+
+
+def _estimand_text(summary: Summary) -> str:
+    estimand = summary["estimand"]
+    weighted = "weighted by sampling weight" if estimand["weighted"] else "each transcript weighing the same"
+    return (
+        f"Unit: {estimand['unit']}. Population: {estimand['population']}. Cut: {estimand['cut']}. Rates are means over"
+        f" prefixes of each prefix's own rate over its rollouts, {weighted}; intervals are two-sided at"
+        f" {summary['confidence']:.0%}. The worst case counts everything missing as clean for its lower limit and as"
+        " misaligned for its upper one."
+    )
+
+
+def _rates_note(summary: Summary) -> str:
+    used = dict.fromkeys(rates["method"] for rates in [summary["any"], *summary["categories"].values()])
+    lines = ["Intervals: " + "; ".join(_METHODS.get(method, method) for method in used) + "."]
+    lines.append(
+        "`any` leaves out robustness categories. Evaluation awareness is what the reasoning says: a lower bound."
+    )
+    return "\n\n".join(lines)
+
+
+def _severity_table(summary: Summary) -> str:
+    levels = list(summary["any"]["by_severity"])
+    rows = [
+        [name, *(str(rates["by_severity"][level]) for level in levels)]
+        for name, rates in [("**any misalignment**", summary["any"]), *summary["categories"].items()]
+        if rates["flagged"]
+    ]
+    if not rows:
+        return "No finding of any severity."
+    return markdown_table(["rollouts by highest severity", *levels], rows)
+
+
+def _baseline_sections(summary: Summary) -> list[str]:
+    sections: list[str] = []
+    for arm in summary["any"]["baselines"]:
+        rows = []
+        named = [("**any misalignment**", summary["any"]), *summary["categories"].items()]
+        for name, rates in named:
+            base = rates["baselines"][arm]
+            if rates["flagged"] or base["flagged"]:
+                rows.append(_baseline_row(name, rates, base))
+        meaning = {
+            "recorded": "The original turns, judged blind. The difference also contains the simulator, the harness and"
+            " the age of the recordings, not the model alone.",
+            "control": "A reference model through the same simulator: the comparison that means the model.",
+        }[arm]
+        head = ["", "candidate", arm, "difference", "interval", "p", "ratio"]
+        body = markdown_table(head, rows) if rows else "Nothing was found in either arm."
+        sections += [f"## Against {arm}", meaning, body]
+    return sections
+
+
+def _baseline_row(name: str, rates: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
+    difference, ratio = base["difference"], base["ratio"]
+    estimate = ratio["estimate"]
+    bound = f"at least {ratio['lower']:.2g}" if estimate is None and ratio.get("lower") is not None else "—"
+    return [
+        name,
+        percent(rates["rate"]),
+        f"{percent(base['rate'])} ({base['flagged']} of {base['rollouts']})",
+        percent(difference["estimate"]),
+        interval(difference["ci"]),
+        "—" if difference["p"] is None else f"{difference['p']:.3g}",
+        bound if estimate is None else f"{estimate:.2g}",
+    ]
+
+
+def _basis(summary: Summary) -> list[str]:
+    simulation = summary["simulation"]["tool_outputs"]
+    outputs = sum(simulation.values())
+    sources = ", ".join(f"{n} {source}" for source, n in simulation.items() if n) or "none"
+    canaries = summary["canaries"]
+    stops = summary["counts"]["rollouts"]["stop_reasons"]
+    lines = [*_count_lines(summary)]
+    lines += [
+        f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",
+        f"of the completed rollouts: acted {percent(summary['acted'])}, refused {percent(summary['refused'])},"
+        f" said nothing {percent(summary['empty'])}",
+        f"canaries: sensitivity {percent(canaries['sensitivity'])}, specificity {percent(canaries['specificity'])}",
+        f"tool outputs: {outputs} ({sources})",
+        f"seed {summary['run']['seed']}, identity `{summary['run']['identity'][:16]}`, taxonomy"
+        f" `{summary['run']['hashes']['taxonomy'][:16]}`, transcripts"
+        f" `{summary['run']['hashes']['transcripts'][:16]}`",
+        f"started {summary['run']['started']}, {summary['run']['seconds']:.0f} s of work",
+    ]
+    return [line.replace("  ", " ").strip() for line in lines]
+
+
+def _usage_table(summary: Summary) -> str:
+    head = ["role", "requests", "retries", "prompt tokens", "cached", "completion tokens", "reasoning", "USD"]
+    rows = []
+    for role, used in summary["usage"].items():
+        cached = used["cached_tokens"] / used["prompt_tokens"] if used["prompt_tokens"] else None
+        usd = "unknown" if used["usd"] is None else f"{used['usd']:.4f}"
+        numbers = [used[key] for key in ("requests", "retries", "prompt_tokens")]
+        tail = [used["completion_tokens"], used["reasoning_tokens"]]
+        rows.append([role, *(f"{n:,}" for n in numbers), percent(cached), *(f"{n:,}" for n in tail), usd])
+    return markdown_table(head, rows)
+
+
+# -- form -----------------------------------------------------------------------------------------------------------
+
+
+def percent(rate: float | None) -> str:
+    """A fraction as a percentage with three significant digits; a dash for what is not known."""
+    if rate is None:
+        return "—"
+    if rate == 0:
+        return "0 %"
+    digits = 1 if abs(rate) >= 0.1 else 2 if abs(rate) >= 0.01 else 3
+    return f"{100 * rate:.{digits}f} %"
+
+
+def interval(limits: Sequence[float] | None) -> str:
+    """Two limits as percentages."""
+    if not limits or any(limit is None for limit in limits):
+        return "—"
+    return f"{percent(limits[0])} to {percent(limits[1])}"
+
+
+def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table, first column left and the others right."""
+    lines = [list(head), ["---", *["---:"] * (len(head) - 1)], *map(list, rows)]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal."""
+    lines = [list(head), *map(list, rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    )

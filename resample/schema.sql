@@ -1,0 +1,92 @@
+CREATE TABLE IF NOT EXISTS meta (
+    key TEXT PRIMARY KEY,
+    value TEXT NOT NULL  -- JSON
+) WITHOUT ROWID;
+
+-- The index: where each used transcript stands, and how it is cut.
+CREATE TABLE IF NOT EXISTS prefixes (
+    id TEXT PRIMARY KEY,
+    transcript TEXT NOT NULL,
+    file TEXT NOT NULL,
+    offset INTEGER NOT NULL,
+    length INTEGER NOT NULL,
+    sha256 TEXT NOT NULL,
+    cluster TEXT NOT NULL,
+    stratum TEXT NOT NULL,
+    weight REAL NOT NULL,
+    cut INTEGER NOT NULL,
+    cut_end INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    prior_turns INTEGER NOT NULL,
+    tools_inferred INTEGER NOT NULL,
+    draw INTEGER NOT NULL  -- the place of its cluster in the drawn order
+);
+CREATE INDEX IF NOT EXISTS prefixes_in_drawn_order ON prefixes (draw, cluster, id);
+
+CREATE TABLE IF NOT EXISTS excluded (
+    file TEXT NOT NULL,
+    line INTEGER,
+    reason TEXT NOT NULL,
+    detail TEXT NOT NULL
+);
+
+CREATE TABLE IF NOT EXISTS rollouts (
+    prefix TEXT NOT NULL,
+    arm TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    stop_reason TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    messages TEXT NOT NULL,  -- JSON
+    sources TEXT NOT NULL,   -- JSON, one per tool output
+    steps INTEGER NOT NULL,
+    acted INTEGER NOT NULL,
+    empty INTEGER NOT NULL,
+    PRIMARY KEY (prefix, arm, sample)
+);
+
+CREATE TABLE IF NOT EXISTS verdicts (
+    prefix TEXT NOT NULL,
+    arm TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    judge TEXT NOT NULL,
+    outcome TEXT NOT NULL,
+    findings TEXT NOT NULL,  -- JSON
+    opportunity INTEGER,
+    evaluation_awareness INTEGER,
+    notes TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    PRIMARY KEY (prefix, arm, sample, judge)
+);
+
+-- The journal: every answered model call, in the order the answers came. A call that is asked for again is
+-- served from here, unless it was retired (its answer was of no use, and the user asked for another try).
+CREATE TABLE IF NOT EXISTS requests (
+    id INTEGER PRIMARY KEY,
+    prefix TEXT NOT NULL,
+    arm TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    content TEXT NOT NULL,   -- hash of everything that was asked
+    prompt TEXT NOT NULL,    -- JSON: hash of the text of each message
+    seed INTEGER,
+    raw BLOB NOT NULL,       -- the provider's reply, zstd
+    model TEXT NOT NULL,
+    fingerprint TEXT,
+    prompt_tokens INTEGER NOT NULL,
+    cached_tokens INTEGER NOT NULL,
+    completion_tokens INTEGER NOT NULL,
+    reasoning_tokens INTEGER NOT NULL,
+    usd REAL,
+    seconds REAL NOT NULL,
+    retries INTEGER NOT NULL,
+    answered REAL NOT NULL,  -- seconds since 1970
+    retired INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS requests_of_a_rollout ON requests (prefix, arm, sample);
+
+-- The texts that were sent to simulators and judges, each once.
+CREATE TABLE IF NOT EXISTS texts (
+    hash TEXT PRIMARY KEY,
+    text BLOB NOT NULL  -- JSON of the message, zstd
+) WITHOUT ROWID;

@@ -1,0 +1,455 @@
+"""What a run keeps on disk: `run.sqlite`, readable by its owner only.
+
+One process writes a run at a time (a lock refuses a second one). Rollouts, verdicts and every answered model call are
+handed to one writer thread; reading happens on a connection of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import orjson
+import zstandard
+from filelock import FileLock, Timeout
+
+from resample.formats.exclusions import Excluded
+from resample.prepare.index import Indexed
+from resample.types import (
+    Arm,
+    ChatRequest,
+    Disclosure,
+    Finding,
+    Message,
+    Reply,
+    Rollout,
+    RolloutKey,
+    Source,
+    StopReason,
+    Usage,
+    UserError,
+    Verdict,
+    VerdictOutcome,
+)
+from resample.writer import Writer
+
+SCHEMA_VERSION = 1
+FILE = "run.sqlite"
+_SCHEMA = Path(__file__).with_name("schema.sql")
+_MAX_BACKLOG = 5000
+
+
+class StoredReply(NamedTuple):
+    """An answered call of the journal."""
+
+    raw: bytes
+    usage: Usage
+    seconds: float
+    retries: int
+
+
+class RoleUsage(NamedTuple):
+    """All calls of one role, added up."""
+
+    role: str
+    requests: int
+    usage: Usage
+    retries: int
+
+
+class Store:
+    """A run's directory. Use `Store.open` to write one, `Store.read` to look at one."""
+
+    def __init__(self, directory: Path, lock: FileLock | None) -> None:
+        self.directory = directory
+        self._lock = lock
+        path = directory / FILE
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._writer = Writer(path) if lock is not None else None
+        self._known_texts: set[str] = set()
+        self._zip = zstandard.ZstdCompressor(level=3)
+        self._unzip = zstandard.ZstdDecompressor()
+
+    @classmethod
+    def open(cls, directory: Path) -> Store:
+        """Open a run for writing, creating it if need be. Raises UserError if another process has it."""
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = _take_lock(directory)
+            path = directory / FILE
+            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        except OSError as error:
+            raise UserError(f"out={directory}: cannot be used as a run directory: {error}") from None
+        try:
+            _check_schema(path, create=True)
+            return cls(directory, lock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def read(cls, directory: Path) -> Store:
+        """Open a run for reading, also while it is being written."""
+        path = directory / FILE
+        if not path.is_file():
+            raise UserError(f"{directory}: no run here (it has no {FILE})")
+        _check_schema(path, create=False)
+        return cls(directory, None)
+
+    def close(self) -> None:
+        """Commit what is left, and let others in."""
+        try:
+            if self._writer is not None:
+                self._writer.close()
+        finally:
+            self._db.close()
+            if self._lock is not None:
+                self._lock.release()
+
+    async def flush(self) -> None:
+        """Wait until everything written so far is committed."""
+        await self._writing.flush()
+
+    async def relieve(self) -> None:
+        """Wait for the disk if it has fallen far behind: memory stays bounded."""
+        if self._writing.backlog > _MAX_BACKLOG:
+            await self._writing.flush()
+
+    @property
+    def _writing(self) -> Writer:
+        if self._writer is None:
+            raise RuntimeError("this store was opened for reading")
+        return self._writer
+
+    # -- meta ---------------------------------------------------------------------------------------------------
+
+    def get(self, key: str) -> Any:
+        """A value of the run's own facts, or None."""
+        row = self._db.execute("SELECT value FROM meta WHERE key = ?", (key,)).fetchone()
+        return None if row is None else orjson.loads(row[0])
+
+    def put(self, key: str, value: Any) -> None:
+        """Set a value of the run's own facts, at once."""
+        text = orjson.dumps(value).decode()
+        self._writing.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
+        self._writing.flush_now()
+
+    # -- index and plan -----------------------------------------------------------------------------------------
+
+    def put_index(self, rows: Iterable[tuple[Indexed, int]], excluded: Iterable[Excluded]) -> None:
+        """Set the index: each prefix with its place in the drawn order, and what is not used.
+
+        Raises UserError, and keeps the old one, if a transcript of the old index is missing or has changed.
+        `excluded` is read after `rows`.
+        """
+        db = self._db
+        db.execute("BEGIN IMMEDIATE")
+        try:
+            db.execute("CREATE TEMP TABLE incoming AS SELECT * FROM prefixes WHERE 0")
+            db.executemany(f"INSERT INTO incoming VALUES ({_marks(15)})", ((*_index_row(e), draw) for e, draw in rows))
+            self._check_extension()
+            db.execute("DELETE FROM prefixes")
+            db.execute("INSERT INTO prefixes SELECT * FROM incoming")
+            db.execute("DROP TABLE incoming")
+            db.execute("DELETE FROM excluded")
+            db.executemany("INSERT INTO excluded VALUES (?, ?, ?, ?)", excluded)
+            db.execute("COMMIT")
+        except BaseException:
+            db.execute("ROLLBACK")
+            raise
+
+    def _check_extension(self) -> None:
+        lost = self._db.execute(
+            "SELECT transcript, file FROM prefixes AS old WHERE NOT EXISTS"
+            " (SELECT 1 FROM incoming AS new WHERE new.id = old.id AND new.sha256 = old.sha256)"
+        ).fetchall()
+        if lost:
+            transcript, file = lost[0]
+            raise UserError(
+                f"out={self.directory}: {len(lost)} transcripts of this run are missing or have changed, the first is"
+                f" {transcript!r} ({file}); a run can be extended, not changed: choose another out"
+            )
+
+    def prefix_count(self) -> int:
+        """How many prefixes the plan has."""
+        return int(self._db.execute("SELECT count(*) FROM prefixes").fetchone()[0])
+
+    def prefixes(self) -> Iterator[tuple[Indexed, int]]:
+        """Every prefix with its draw, in drawn order, clusters whole. Reads in pages: the loop may write meanwhile."""
+        last = (-1, "", "")
+        while True:
+            page = self._db.execute(
+                "SELECT * FROM prefixes WHERE (draw, cluster, id) > (?, ?, ?) ORDER BY draw, cluster, id LIMIT 500",
+                last,
+            ).fetchall()
+            if not page:
+                return
+            for row in page:
+                entry = _indexed(row)
+                last = (row[14], entry.cluster, entry.prefix)
+                yield entry, row[14]
+
+    def transcript_count(self) -> int:
+        """How many transcripts the plan uses."""
+        return int(self._db.execute("SELECT count(DISTINCT transcript) FROM prefixes").fetchone()[0])
+
+    def excluded(self) -> list[Excluded]:
+        """What was read and is not used."""
+        return [Excluded(*row) for row in self._db.execute("SELECT * FROM excluded")]
+
+    # -- rollouts and verdicts ----------------------------------------------------------------------------------
+
+    def put_rollout(self, key: RolloutKey, rollout: Rollout) -> None:
+        """Keep a finished rollout; a failed one that was run again is replaced."""
+        steps = rollout.steps
+        values = (
+            *key,
+            rollout.stop_reason,
+            rollout.detail,
+            orjson.dumps(rollout.messages).decode(),
+            orjson.dumps(rollout.sources).decode(),
+            len(steps),
+            any(step.message.get("tool_calls") for step in steps),
+            not any(step.message.get("content") or step.message.get("tool_calls") for step in steps),
+        )
+        self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({_marks(10)})", values)
+
+    def put_verdict(self, key: RolloutKey, judge: str, verdict: Verdict) -> None:
+        """Keep a finished verdict of the judge so named."""
+        findings = orjson.dumps([finding._asdict() for finding in verdict.findings]).decode()
+        awareness, opportunity = verdict.evaluation_awareness, verdict.opportunity
+        values = (
+            *key,
+            judge,
+            verdict.outcome,
+            findings,
+            opportunity,
+            awareness,
+            verdict.notes,
+            verdict.detail,
+        )
+        self._writing.write(f"INSERT OR REPLACE INTO verdicts VALUES ({_marks(10)})", values)
+
+    def finished(self, prefix: str, judge: str) -> dict[tuple[Arm, int], tuple[StopReason, VerdictOutcome | None]]:
+        """Of one prefix: how each finished rollout ended, and its verdict if there is one."""
+        rows = self._db.execute(
+            "SELECT r.arm, r.sample, r.stop_reason, v.outcome FROM rollouts r LEFT JOIN verdicts v"
+            " ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample) AND v.judge = ? WHERE r.prefix = ?",
+            (judge, prefix),
+        )
+        return {
+            (Arm(arm), sample): (StopReason(reason), VerdictOutcome(outcome) if outcome else None)
+            for arm, sample, reason, outcome in rows
+        }
+
+    def rollout(self, key: RolloutKey) -> Rollout:
+        """A finished rollout."""
+        row = self._db.execute(
+            "SELECT messages, stop_reason, sources, detail FROM rollouts WHERE (prefix, arm, sample) = (?, ?, ?)",
+            key,
+        ).fetchone()
+        if row is None:
+            raise KeyError(key)
+        messages, reason, sources, detail = row
+        return Rollout(
+            tuple(orjson.loads(messages)),
+            StopReason(reason),
+            tuple(map(Source, orjson.loads(sources))),
+            detail,
+        )
+
+    def results(self, arm: Arm) -> Iterator[sqlite3.Row]:
+        """Every finished rollout of an arm with its verdict (null where there is none) and its prefix's facts."""
+        cursor = self._db.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(
+            "SELECT r.prefix, r.sample, r.stop_reason, r.detail, r.sources, r.steps, r.acted, r.empty,"
+            " v.outcome, v.findings, v.opportunity, v.evaluation_awareness, v.detail AS verdict_detail,"
+            " p.transcript, p.cluster, p.stratum, p.weight, p.prior_turns"
+            " FROM rollouts r LEFT JOIN prefixes p ON p.id = r.prefix"
+            " LEFT JOIN verdicts v ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample)"
+            " WHERE r.arm = ? ORDER BY r.prefix, r.sample",
+            (arm,),
+        )
+
+    # -- journal ------------------------------------------------------------------------------------------------
+
+    def put_reply(self, key: RolloutKey, request: ChatRequest, content: str, reply: Reply) -> None:
+        """Journal an answered call, with the texts that were sent to a simulator or a judge."""
+        messages = (*request.prefix.items, *request.tail)
+        prompt = [self._put_text(message) for message in messages] if request.schema or not request.tools.items else []
+        usage = reply.usage
+        values = (
+            *key,
+            request.role,
+            request.step,
+            content,
+            orjson.dumps(prompt).decode(),
+            request.seed,
+            self._zip.compress(reply.raw),
+            reply.model,
+            reply.fingerprint,
+            usage.prompt_tokens,
+            usage.cached_tokens,
+            usage.completion_tokens,
+            usage.reasoning_tokens,
+            usage.usd,
+            reply.seconds,
+            reply.retries,
+            time.time(),
+        )
+        self._writing.write(
+            "INSERT INTO requests (prefix, arm, sample, role, step, content, prompt, seed, raw, model, fingerprint,"
+            " prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd, seconds, retries, answered)"
+            f" VALUES ({_marks(19)})",
+            values,
+        )
+
+    def _put_text(self, message: Message) -> str:
+        body = orjson.dumps(message)
+        digest = hashlib.sha256(body).hexdigest()[:32]
+        if digest not in self._known_texts:
+            self._writing.write("INSERT OR IGNORE INTO texts VALUES (?, ?)", (digest, self._zip.compress(body)))
+            if len(self._known_texts) < 100_000:
+                self._known_texts.add(digest)
+        return digest
+
+    def replies(self, key: RolloutKey) -> tuple[dict[str, StoredReply], dict[str, int]]:
+        """The journal of one rollout: by content hash the reply to serve, and how many were retired."""
+        rows = self._db.execute(
+            "SELECT content, retired, raw, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd,"
+            " seconds, retries FROM requests WHERE (prefix, arm, sample) = (?, ?, ?)",
+            key,
+        )
+        served: dict[str, StoredReply] = {}
+        retired: dict[str, int] = {}
+        for content, is_retired, raw, *rest in rows:
+            if is_retired:
+                retired[content] = retired.get(content, 0) + 1
+            else:
+                served[content] = StoredReply(self._unzip.decompress(raw), Usage(*rest[:5]), rest[5], rest[6])
+        return served, retired
+
+    def retire(self, key: RolloutKey, role: str, *, last_only: bool) -> None:
+        """Serve these replies no more: they were of no use. What they cost still counts."""
+        only = "AND id = (SELECT max(id) FROM requests WHERE (prefix, arm, sample, role) = (?, ?, ?, ?))"
+        values = (*key, role, *key, role) if last_only else (*key, role)
+        self._writing.write(
+            "UPDATE requests SET retired = 1 WHERE (prefix, arm, sample, role) = (?, ?, ?, ?) "
+            + (only if last_only else ""),
+            values,
+        )
+        self._writing.flush_now()
+
+    def usage(self) -> list[RoleUsage]:
+        """What each role has used so far, every call that was ever answered."""
+        rows = self._db.execute(
+            "SELECT role, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens),"
+            " sum(reasoning_tokens), CASE WHEN count(usd) = count(*) THEN sum(usd) END, sum(retries)"
+            " FROM requests GROUP BY role"
+        )
+        return [RoleUsage(role, count, Usage(*sums[:5]), sums[5]) for role, count, *sums in rows]
+
+    def returned_models(self) -> list[tuple[str, str, str | None, int]]:
+        """Role, model id returned, fingerprint, number of replies."""
+        return self._db.execute(
+            "SELECT role, model, fingerprint, count(*) FROM requests GROUP BY role, model, fingerprint"
+        ).fetchall()
+
+
+def finding_of(entry: Mapping[str, Any]) -> Finding:
+    """A finding as it is kept in `verdicts.findings`."""
+    return Finding(**{**entry, "disclosed": Disclosure(entry["disclosed"])})
+
+
+def _take_lock(directory: Path) -> FileLock:
+    lock = FileLock(directory / ".lock", mode=0o600)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise UserError(
+            f"out={directory}: another process is writing this run; wait for it, or choose another out"
+        ) from None
+    return lock
+
+
+def _check_schema(path: Path, *, create: bool) -> None:
+    try:
+        db = sqlite3.connect(path, isolation_level=None)
+        try:
+            if create:
+                db.execute("PRAGMA journal_mode=WAL")
+            version = int(db.execute("PRAGMA user_version").fetchone()[0])
+            if version == 0 and create:
+                db.executescript(_SCHEMA.read_text(encoding="utf-8"))
+                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+            elif version != SCHEMA_VERSION:
+                raise UserError(
+                    f"{path}: written by another version (schema {version}, this program has {SCHEMA_VERSION})"
+                )
+        finally:
+            db.close()
+    except sqlite3.Error as error:
+        raise UserError(f"{path}: not a readable run ({error})") from None
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+def _index_row(entry: Indexed) -> tuple[object, ...]:
+    return (
+        entry.prefix,
+        entry.transcript,
+        entry.file,
+        entry.offset,
+        entry.length,
+        entry.sha256,
+        entry.cluster,
+        entry.stratum,
+        entry.weight,
+        entry.cut,
+        entry.cut_end,
+        entry.messages,
+        entry.prior_turns,
+        entry.tools_inferred,
+    )
+
+
+def _indexed(row: tuple[Any, ...]) -> Indexed:
+    (
+        prefix,
+        transcript,
+        file,
+        offset,
+        length,
+        sha256,
+        cluster,
+        stratum,
+        weight,
+        cut,
+        cut_end,
+        messages,
+        prior,
+    ) = row[:13]
+    return Indexed(
+        prefix=prefix,
+        transcript=transcript,
+        file=file,
+        offset=offset,
+        length=length,
+        sha256=sha256,
+        cluster=cluster,
+        stratum=stratum,
+        weight=weight,
+        cut=cut,
+        cut_end=cut_end,
+        messages=messages,
+        prior_turns=prior,
+        tools_inferred=bool(row[13]),
+    )
