@@ -17,7 +17,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, NamedTuple
 
-from resample.types import Exit, UserError
+from resample.types import Exit, StoreFailed, UserError
 
 COMMANDS = {
     "run": "transcripts -> rollouts -> verdicts -> summary; the same `out` resumes",
@@ -110,6 +110,8 @@ def _perform(command: str, config: Any, invocation: Invocation) -> int:
     except UserError as error:
         where = f" ({', '.join(invocation.swept)})" if invocation.swept else ""
         return _complain(f"resample {command}{where}", str(error), Exit.USAGE)
+    except StoreFailed as error:
+        return _complain(f"resample {command}", f"{error}; the same command goes on", Exit.INCOMPLETE)
     except Exception as error:  # here, or Hydra would print a text of its own
         return _internal(error)
 

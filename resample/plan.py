@@ -58,7 +58,7 @@ class Plan:
     def judge_name(self) -> str:
         """Under which the verdicts are kept: a judge asked otherwise is another judge."""
         judge = self.config.judge
-        asked = orjson.dumps([asdict(judge), self.taxonomy.hash], option=orjson.OPT_SORT_KEYS)
+        asked = orjson.dumps([_asked(judge), self.taxonomy.hash], option=orjson.OPT_SORT_KEYS)
         return f"{judge.model}:{judge.view}:{hashlib.sha256(asked).hexdigest()[:8]}"
 
     def identity(self) -> dict[str, Any]:
@@ -86,11 +86,6 @@ class Plan:
         """What the summary has to know of the run."""
         config = self.config
         estimand = policy(config.truncate.policy).estimand
-        models = {
-            role.value: {"asked": model.model, "params": dict(model.params)} for role, model in self.roles.items()
-        }
-        if config.candidate.model == RECORDED:
-            models[Role.CANDIDATE.value] = {"asked": RECORDED, "params": {}}
         return Facts(
             id=secrets.token_hex(4),
             identity=identity,
@@ -99,7 +94,7 @@ class Plan:
                 "taxonomy": self.taxonomy.hash,
                 "transcripts": transcripts,
             },
-            models=models,
+            models=self._asked_models(),
             estimand={**estimand._asdict(), "weighted": weighted},
             arms=self.arms,
             categories=list(self.taxonomy.ids),
@@ -110,6 +105,20 @@ class Plan:
             seed=config.seed,
             standin=self._standin_facts(),
         )
+
+    def _asked_models(self) -> dict[str, Any]:
+        """By role: what was asked for; the class where a role needs no model."""
+        config = self.config
+        roles = {Role.CANDIDATE: config.candidate, Role.SIMULATOR: config.simulator, Role.JUDGE: config.judge}
+        if Arm.CONTROL in config.baselines:
+            roles[Role.CONTROL] = config.control
+        return {
+            role.value: {
+                "asked": model.model if role in self.roles or model.model == RECORDED else model._target_,
+                "params": dict(model.params),
+            }
+            for role, model in roles.items()
+        }
 
     def _standin_facts(self) -> dict[str, Any] | None:
         from resample.standin.truth import any_of, planted

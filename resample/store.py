@@ -235,6 +235,12 @@ class Store:
         )
         self._writing.write(f"INSERT OR REPLACE INTO verdicts VALUES ({_marks(10)})", values)
 
+    @property
+    def is_empty(self) -> bool:
+        """Nothing was played, and nothing spent beyond a preflight."""
+        asked = "SELECT 1 FROM requests WHERE prefix != 'preflight' LIMIT 1"
+        return not any(self._db.execute(sql).fetchone() for sql in ("SELECT 1 FROM rollouts LIMIT 1", asked))
+
     def finished(self, prefix: str, judge: str) -> dict[tuple[Arm, int], tuple[StopReason, VerdictOutcome | None]]:
         """Of one prefix: how each finished rollout ended, and its verdict if there is one."""
         rows = self._db.execute(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -208,6 +208,8 @@ def _category(name: str, members: Sequence[str], arms: Mapping[Arm, Sequence[_Tu
 
 
 def _outcomes(name: str, members: Sequence[str], turns: Sequence[_Turn], k: int) -> Any:
+    import numpy as np
+
     from resample.stats.outcomes import Outcomes
 
     if name == AWARENESS:
@@ -217,11 +219,11 @@ def _outcomes(name: str, members: Sequence[str], turns: Sequence[_Turn], k: int)
         found = [any(m in turn.severity for m in members) for turn in turns]
         known = [turn.known(f) for turn, f in zip(turns, found, strict=True)]
     return Outcomes(
-        flagged=found,
-        known=known,
-        prefix=[int(turn.prefix, 16) - 2**63 for turn in turns],  # a 64-bit hash, as numpy holds it
-        cluster=_codes([turn.cluster for turn in turns]),
-        weight=[turn.weight for turn in turns],
+        flagged=np.array(found, dtype=np.bool_),
+        known=np.array(known, dtype=np.bool_),
+        prefix=np.array([int(turn.prefix, 16) - 2**63 for turn in turns], dtype=np.int64),  # a 64-bit hash
+        cluster=np.array(_codes([turn.cluster for turn in turns]), dtype=np.int64),
+        weight=np.array([turn.weight for turn in turns], dtype=np.float64),
         k=k,
     )
 
@@ -249,9 +251,20 @@ def _rates(outcomes: Any, confidence: float) -> dict[str, Any]:
 
 
 def _baseline(candidate: Any, baseline: Any, facts: Facts) -> dict[str, Any]:
-    from resample.stats.comparison import compare
+    from resample.stats.comparison import paired
 
-    return _rates(baseline, facts.confidence) | compare(candidate, baseline, facts.confidence, facts.seed)
+    compared = paired(candidate, baseline, facts.confidence, seed=facts.seed)
+    return _rates(baseline, facts.confidence) | {
+        "difference": _plain(compared.difference),
+        "ratio": _plain(compared.ratio),
+        "unpaired": compared.unpaired,
+    }
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    """A result of `stats` as JSON has it: an infinite limit is null."""
+    values = asdict(result)
+    return {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 # -- canaries, models, usage ----------------------------------------------------------------------------------------

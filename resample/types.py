@@ -36,6 +36,10 @@ class UserError(Exception):
     """Bad usage, config or input: the message says what was wrong, where, and what to do. Exit code 2."""
 
 
+class StoreFailed(Exception):
+    """The disk does not take what the run writes; what was committed before stands. Exit code 4."""
+
+
 class Role(StrEnum):
     """Who a model call is made for."""
 

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from resample.types import StoreFailed
+
 GROUP_SECONDS = 0.05
 """A commit gathers what arrives within this time: the window that a crash may cost (design: 100 ms at most)."""
 GROUP_SIZE = 2000
@@ -23,10 +25,6 @@ class _Statement(NamedTuple):
 
 class _Barrier(NamedTuple):
     reached: threading.Event
-
-
-class StoreFailed(Exception):
-    """The disk does not take what the run writes; what was committed before stands."""
 
 
 class Writer:

@@ -35,13 +35,23 @@ class RecordedCall(NamedTuple):
 def recorded_calls(prefix: Prefix, messages: Sequence[Message]) -> list[RecordedCall]:
     """The calls in `messages`, in order, each with its output. Nothing else of the messages is kept."""
     actions = style(prefix.actions)
-    outputs = {message.get("tool_call_id"): _text(message) for message in messages if message.get("role") == "tool"}
-    return [
-        RecordedCall(call, outputs.get(call.id))
-        for message in messages
-        if message.get("role") == "assistant"
-        for call in actions.calls(message)
-    ]
+    recorded: list[RecordedCall] = []
+    for index, message in enumerate(messages):
+        if message.get("role") == "assistant":
+            outputs = _outputs_after(messages, index)
+            recorded += [RecordedCall(call, outputs.get(call.id)) for call in actions.calls(message)]
+    return recorded
+
+
+def _outputs_after(messages: Sequence[Message], index: int) -> dict[str, str | None]:
+    """The tool messages up to the next assistant message, by call id: logs use ids again."""
+    outputs: dict[str, str | None] = {}
+    for message in messages[index + 1 :]:
+        if message.get("role") == "assistant":
+            break
+        if message.get("role") == "tool":
+            outputs[message.get("tool_call_id", "")] = _text(message)
+    return outputs
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:

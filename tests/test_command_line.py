@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import USER, saying
+from builders import USER, saying
 from runs import QUIET, Here, resample, write_transcripts
 
 FEW = ("transcripts.limit=2", "samples=1", "progress=false")

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import BASH, USER, ScriptedModel, acting, failure, prefix_of, reply, saying, tool, tool_call
+from builders import BASH, USER, ScriptedModel, acting, failure, prefix_of, reply, saying, tool, tool_call
 
 from resample.rollout import play
 from resample.types import (

@@ -40,20 +40,18 @@ def perform(config: Any, invocation: Invocation) -> int:
     directory = _directory(settings, invocation)
     new = not directory.exists()
     store = Store.open(directory)
+    refused = False
     try:
         accept(plan, store, invocation.overrides)
         _write_config(directory, config, invocation)
-        code = _Run(store, plan).perform()
+        return _Run(store, plan).perform()
     except UserError:
-        store.close()
-        if new:
-            shutil.rmtree(directory)  # refused before anything was done: leave nothing behind
+        refused = new and store.is_empty
         raise
-    except BaseException:
+    finally:
         store.close()
-        raise
-    store.close()
-    return code
+        if refused:
+            shutil.rmtree(directory)  # nothing was done: leave nothing behind
 
 
 def _directory(config: RunConfig, invocation: Invocation) -> Path:
@@ -104,12 +102,14 @@ class _Run:
         earlier = self._store.get("seconds") or 0.0
         if self._store.get("started") is None:
             self._store.put("started", datetime.now(UTC).isoformat(timespec="seconds"))
+        self._store.put("ending", "")
         try:
-            ending = asyncio.run(self._work())
-            self._store.put("ending", ending)
+            self._store.put("ending", asyncio.run(self._work()))
         finally:
             self._store.put("seconds", round(earlier + time.time() - began, 3))
-        return self._report()
+            summary = self._write_report()
+        self._show(summary)
+        return self._exit_code(summary)
 
     async def _work(self) -> str:
         from resample.build import open_engine
@@ -144,17 +144,19 @@ class _Run:
             for each in signals:
                 loop.remove_signal_handler(each)
 
-    def _report(self) -> int:
+    def _write_report(self) -> dict[str, Any]:
         from resample.report.files import write_report
-        from resample.report.markdown import headline
         from resample.summary import summarise
 
         summary = summarise(self._store)
         write_report(self._store.directory, summary)
-        code = self._exit_code(summary)
+        return summary
+
+    def _show(self, summary: dict[str, Any]) -> None:
+        from resample.report.markdown import headline
+
         sys.stdout.write(headline(summary) + f"\n\nreport: {self._store.directory / 'report.md'}\n")
         sys.stdout.flush()
-        return code
 
     def _exit_code(self, summary: dict[str, Any]) -> int:
         if self._signal is not None:

@@ -39,9 +39,7 @@ def sniff(head: bytes, path: Path) -> bool:
 def _looks_canonical(value: dict[str, Any]) -> bool:
     if "id" not in value:
         return False
-    return value.keys() <= _KEYS or (
-        isinstance(value.get("messages"), list) and not value.keys() & _WIRE_KEYS
-    )
+    return value.keys() <= _KEYS or (isinstance(value.get("messages"), list) and not value.keys() & _WIRE_KEYS)
 
 
 def read(path: Path, name: str) -> Iterator[Located | Excluded]:

@@ -54,7 +54,7 @@ def _check_message(message: Any) -> Problem | None:
     if not isinstance(role, str) or role not in ROLES:
         return Problem(Reason.BAD_ROLE, repr(role)[:60])
     for key in ("name", "tool_call_id"):
-        if not isinstance(message.get(key), str | None):
+        if (value := message.get(key)) is not None and not isinstance(value, str):
             return Problem(Reason.BAD_MESSAGE, f"{key} is not a string")
     return _check_content(message.get("content")) or _check_calls(message, role)
 
@@ -136,7 +136,7 @@ def _check_tools(tools: Any) -> Problem | None:
         body = tool.get(tool["type"])
         if not (isinstance(body, dict) and isinstance(body.get("name"), str) and body["name"]):
             return Problem(Reason.BAD_TOOLS, f"tool {index} has no name")
-        if not isinstance(body.get("parameters"), dict | None):
+        if body.get("parameters") is not None and not isinstance(body["parameters"], dict):
             return Problem(Reason.BAD_TOOLS, f"tool {index}: parameters is not an object")
     return None
 

@@ -56,13 +56,12 @@ def _mode(path: Path) -> int | None:
 
 
 class _Avoid:
-    """What is not read because the program wrote it there itself."""
+    """What is not read because the program wrote it there itself: this run, or an earlier one."""
 
     def __init__(self, skip: Path | None, given: Path) -> None:
         self._skip = skip.resolve() if skip is not None else None
         # Transcripts may lie in the very folder a run writes to: then only what it writes is left out.
-        inside = self._skip is not None and given.resolve().is_relative_to(self._skip)
-        self._only_files = self._skip is not None and inside
+        self._only_files = self._skip is not None and given.resolve().is_relative_to(self._skip)
 
     def folder(self, path: Path) -> bool:
         if (path / RUN_FILE).exists():
@@ -114,7 +113,7 @@ def _matched(
         if path.is_dir():
             if not deep and not avoid.folder(path):  # `**` matches what is inside, too
                 yield from _in_folder(path, root, endings, avoid)
-        elif path.is_file() and not avoid.file(path):
+        elif path.is_file() and not avoid.file(path) and not (deep and avoid.folder(path.parent)):
             yield Found(path, path.relative_to(root).as_posix(), named=False)
 
 

@@ -116,9 +116,7 @@ class _Reply(NamedTuple):
 def _transcript(id: str, conversation: Any) -> Transcript | Problem:
     log = {"messages": conversation} if isinstance(conversation, list) else conversation
     if not isinstance(log, dict):
-        return Problem(
-            Reason.NOT_AN_OBJECT, f"{type(log).__name__} instead of a list of messages or an object"
-        )
+        return Problem(Reason.NOT_AN_OBJECT, f"{type(log).__name__} instead of a list of messages or an object")
     messages = log.get("messages")
     if not isinstance(messages, list) or not messages:
         return Problem(Reason.NO_MESSAGES)
@@ -194,9 +192,7 @@ def modern_calls(messages: list[Message]) -> list[Message]:
 def plain_message(message: Message) -> Message:
     """Logs add keys of their own to a message, and null for what it does not have."""
     kept = {
-        key: message[key]
-        for key in _MESSAGE_KEYS
-        if key in message and (message[key] is not None or key == "content")
+        key: message[key] for key in _MESSAGE_KEYS if key in message and (message[key] is not None or key == "content")
     }
     calls = kept.get("tool_calls")
     if not calls:

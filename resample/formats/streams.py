@@ -28,7 +28,8 @@ COMPRESSIONS = (".gz", ".zst")
 
 _GZIP = b"\x1f\x8b"
 _ZSTD = b"\x28\xb5\x2f\xfd"
-_ZSTD_STEP = 2048
+_BUFFER = 1 << 18
+_ZSTD_STEP = 512
 """Compressed bytes taken at a time: zstd expands them by up to 32,768, and memory has to hold the result."""
 
 
@@ -45,7 +46,7 @@ class Stream(NamedTuple):
 def opened(path: Path) -> Iterator[Stream]:
     """Open a file for reading. Raises one of READ_ERRORS, here or while it is read."""
     with ExitStack() as stack:
-        raw = stack.enter_context(path.open("rb"))
+        raw = stack.enter_context(path.open("rb", buffering=_BUFFER))
         magic = raw.read(4)
         raw.seek(0)
         if magic.startswith(_GZIP):

@@ -76,22 +76,21 @@ class Endpoint:
         self.models: Counter[str] = Counter()
         """Replies by the model id the provider returned."""
         if self.budget.usd is not None and price is None:
-            raise UserError(f"budget.usd: no price is known for {transport.name}; give it one, or set budget.tokens instead")
+            raise UserError(
+                f"budget.usd: no price is known for {transport.name}; give it one, or set budget.tokens instead"
+            )
 
     async def complete(self, request: ChatRequest) -> Reply:
         """Answer one request. Raises ModelError when it failed for good, BudgetSpent when it may not be made.
 
         The reply's `seconds` are those of its last attempt, without waiting for limits or between attempts.
         """
-        return await self._complete(request, self.retries)
-
-    async def _complete(self, request: ChatRequest, retries: Retries) -> Reply:
         if request.schema is not None and not self.structured:
             request = replace(request, schema=None)
         if not self.budget.limited:
-            return await self._call(request, retries)
+            return await self._call(request, self.retries)
         async with self.budget.admit(request.role, self._guess(request)):
-            reply = await self._call(request, retries)
+            reply = await self._call(request, self.retries)
             self.budget.add(reply.usage, request.role)
             return reply
 
@@ -130,34 +129,33 @@ async def preflight(endpoint: Endpoint, role: Role) -> Reply:
     A judge is asked with a schema. If the provider rejects just that, the endpoint does without for the
     run: the schema is in the judge's prompt, too. Raises UserError.
     """
-    request = ChatRequest(role, _HELLO, schema=_READY if role is Role.JUDGE else None)
+    request = ChatRequest(role, _HELLO)
     try:
+        if role is Role.JUDGE and endpoint.structured:
+            try:
+                return await _ask(endpoint, replace(request, schema=_READY))
+            except ModelError as error:
+                if not _rejects_schema(error):
+                    raise
+                endpoint.structured = False
         return await _ask(endpoint, request)
     except ModelError as error:
-        if not (request.schema and endpoint.structured and _rejects_schema(error)):
-            raise _user_error(endpoint, role, error) from None
-    endpoint.structured = False
-    try:
-        return await _ask(endpoint, request)
-    except ModelError as error:
-        raise _user_error(endpoint, role, error) from None
+        raise UserError(f"{role}: {error}: {_advice(endpoint.transport, role, error)}") from None
 
 
 async def _ask(endpoint: Endpoint, request: ChatRequest) -> Reply:
     retries = Retries(_PREFLIGHT_PATIENCE)
     try:
-        return await endpoint._complete(request, retries)
+        reply = await endpoint._call(request, retries)
     finally:
         endpoint.retries.count += retries.count
+    endpoint.budget.add(reply.usage)  # spent, but no measure of what the role's real calls will use
+    return reply
 
 
 def _rejects_schema(error: ModelError) -> bool:
     rejected = error.status in (400, 422) and error.fault is Fault.REJECTED
     return rejected and bool(_UNSTRUCTURED.search(str(error)))
-
-
-def _user_error(endpoint: Endpoint, role: Role, error: ModelError) -> UserError:
-    return UserError(f"{role}: {error}: {_advice(endpoint.transport, role, error)}")
 
 
 def _advice(transport: Transport, role: Role, error: ModelError) -> str:

@@ -279,9 +279,7 @@ def check_address(url: str) -> None:
     """Raises UserError where a base_url is no address."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(
-            f"base_url: {public_address(url)!r} is no address; write http://host:port/v1 or https://..."
-        )
+        raise UserError(f"base_url: {public_address(url)!r} is no address; write http://host:port/v1 or https://...")
 
 
 def public_address(url: str) -> str:

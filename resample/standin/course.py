@@ -96,8 +96,7 @@ def course(key: int, given: Given, settings: StandInSettings) -> list[PlannedSte
         elif act.form is Form.REASONING:
             source.choice(reasoning).append(act.wording)
     return [
-        PlannedStep(" ".join(r), " ".join(t), tuple(c))
-        for r, t, c in zip(reasoning, texts, [*steps, []], strict=True)
+        PlannedStep(" ".join(r), " ".join(t), tuple(c)) for r, t, c in zip(reasoning, texts, [*steps, []], strict=True)
     ]
 
 

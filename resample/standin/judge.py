@@ -56,11 +56,7 @@ def _turn(messages: Sequence[Message]) -> list[Block]:
 
 
 def _parts(blocks: Iterable[Block]) -> list[_Part]:
-    return [
-        _Part(int(match[1]), match[2], block.text)
-        for block in blocks
-        if (match := _LABEL.fullmatch(block.label))
-    ]
+    return [_Part(int(match[1]), match[2], block.text) for block in blocks if (match := _LABEL.fullmatch(block.label))]
 
 
 def _categories(request: dict[str, Any]) -> list[str]:

@@ -57,9 +57,7 @@ def reply(request: Any, settings: StandInSettings) -> dict[str, Any]:
 def role_of(request: dict[str, Any]) -> Role:
     """Who is asked, by the content of the request."""
     response_format = request.get("response_format") or {}
-    if response_format.get("type") == "json_schema" and (
-        response_format["json_schema"]["name"] == judge.SCHEMA_NAME
-    ):
+    if response_format.get("type") == "json_schema" and (response_format["json_schema"]["name"] == judge.SCHEMA_NAME):
         return Role.JUDGE
     system = next((m for m in request["messages"] if m["role"] in ("system", "developer")), None)
     if system is not None and text_of(system).startswith(simulator.SIMULATOR_OPENING):
@@ -112,9 +110,7 @@ def _check_tools(tools: Any) -> None:
         if not isinstance(tool, dict) or not isinstance(tool.get("type"), str):
             raise BadRequest(f"{where} must be an object with a type", where)
         function = tool.get("function")
-        if tool["type"] == "function" and not (
-            isinstance(function, dict) and isinstance(function.get("name"), str)
-        ):
+        if tool["type"] == "function" and not (isinstance(function, dict) and isinstance(function.get("name"), str)):
             raise BadRequest(f"{where}.function must have a name", f"{where}.function")
 
 

@@ -26,9 +26,7 @@ def acts_in(messages: Iterable[Message]) -> list[CommittedAct]:
     return [
         CommittedAct(act, step)
         for step, message in enumerate(agent, start=1)
-        for act in phrasebook().find(
-            "\n".join([reasoning_of(message), text_of(message), *call_texts(message)])
-        )
+        for act in phrasebook().find("\n".join([reasoning_of(message), text_of(message), *call_texts(message)]))
     ]
 
 

@@ -25,9 +25,9 @@ class Proportion(NamedTuple):
 
 
 def tail(confidence: float) -> float:
-    """The error allowed on each side of a two-sided interval. Raises ValueError outside 0 to 1, ends excluded."""
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence must lie between 0 and 1, not {confidence}")
+    """The error allowed on each side of a two-sided interval. Raises ValueError unless 0.5 < confidence < 1."""
+    if not 0.5 < confidence < 1:
+        raise ValueError(f"confidence must lie between 0.5 and 1, not {confidence}")
     return (1 - confidence) / 2
 
 

@@ -1,10 +1,10 @@
 """How often something was found: a rate over prefixes with an interval that holds for clustered, weighted, rare events.
 
 The estimator is Hajek's: the weighted mean over prefixes of each prefix's mean over its known rollouts. Its variance is
-linearised over clusters (Binder 1983; Särndal, Swensson & Wretman 1992, 5.6). The interval is Clopper & Pearson's (1934)
-at an effective sample size: estimated from the variance where events are many (Korn & Graubard 1998), bounded from
-above by an assumed intra-cluster correlation where they are too few for an estimate, with Kish's (1965) allowance
-for unequal weights.
+linearised over clusters (Binder 1983; Särndal, Swensson & Wretman 1992). The interval is Clopper & Pearson's (1934) at
+an effective sample size: estimated from the variance where events are many (Korn & Graubard 1998), bounded from above
+by an assumed intra-cluster correlation where they are too few for an estimate, with Kish's (1965) allowance for unequal
+weights.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Rule(StrEnum):
     ALL_EVENTS = "all_events"
     """Everything was flagged: Kish's number of clusters."""
     FEW_EVENTS = "few_events"
-    """Fewer than 20 clusters with an event: Kish's n under an assumed correlation of 0.5, or less if the data say so."""
+    """Fewer than 20 clusters with an event: Kish's n under an assumed correlation of 0.5, or a higher one if it shows."""
     KORN_GRAUBARD = "korn_graubard"
     """At least 20 clusters with an event: n from the linearised variance."""
 
@@ -85,9 +85,10 @@ def prevalence(outcomes: Outcomes, confidence: float = 0.95) -> Prevalence:
     interval (0, 1).
     """
     prefixes = outcomes.prefixes
-    observed = estimate(prefixes, confidence)
-    low = estimate(prefixes.filled(flagged=False), confidence).ci.low
-    high = estimate(prefixes.filled(flagged=True), confidence).ci.high
+    alpha = tail(confidence)
+    observed = estimate(prefixes, alpha)
+    low = estimate(prefixes.filled(flagged=False), alpha).ci.low
+    high = estimate(prefixes.filled(flagged=True), alpha).ci.high
     answered = prefixes.answered()
     known = int(answered.known.sum())
     return Prevalence(
@@ -104,29 +105,62 @@ def prevalence(outcomes: Outcomes, confidence: float = 0.95) -> Prevalence:
     )
 
 
-def estimate(prefixes: Prefixes, confidence: float) -> Estimate:
-    alpha = tail(confidence)
+def zero_event_upper(n: float, confidence: float = 0.95, sides: int = 2) -> float:
+    """The upper limit of a rate when none of n independent clusters (n > 0, may be real) had an event.
+
+    `sides` 1: the rate is below it in at least `confidence` of all studies. `sides` 2: it is the upper end of a
+    two-sided interval, which errs half as often on this side. 0 of 1,000: 0.30 % one-sided, 0.37 % two-sided at 95 %.
+    Raises ValueError for anything out of range.
+    """
+    if sides not in (1, 2) or not n > 0:
+        raise ValueError(f"zero events: n must be above 0 and sides 1 or 2, not {n}, {sides}")
+    alpha = tail(confidence) * (3 - sides)
+    return -math.expm1(math.log(alpha) / n)
+
+
+def estimate(prefixes: Prefixes, alpha: float) -> Estimate:
+    """The rate over the prefixes with a known rollout, and limits that err in at most `alpha` each (0 < alpha < 0.5).
+
+    The limits are Clopper & Pearson's for x = rate x n successes in n trials. Which n (events are counted on the rarer
+    side, as clusters with a flagged or with a clean rollout, so that rates near 1 mirror those near 0):
+
+    - no event, or no other: Kish's number of clusters, (sum of w)^2 / sum of w^2 over the clusters' weights;
+    - events in fewer than 20 clusters: Kish's number of rollouts over a design effect of 1 + (size - 1) x 0.5, where
+      size is the mean known rollouts a cluster or Kish's rollouts over Kish's clusters, whichever is larger; or Korn &
+      Graubard's n where that is smaller. The interval also covers what zero events would leave open: one event more
+      must not tighten the upper limit;
+    - otherwise Korn & Graubard: rate (1 - rate) / variance, adjusted by (t of rollouts - 1 / t of the variance's own
+      degrees of freedom)^2. Those are Satterthwaite's (1946), at most clusters - 1: a variance that rests on few or
+      unequal clusters is less certain than their number says. n is limited to what the weights and the clusters leave
+      under the intra-cluster correlation of the unweighted data (analysis of variance; Ridout et al. 1999), which
+      is never more than the number of rollouts: with unequal weights the linearised variance is too small in just those
+      studies in which the heavy clusters happen to be clean.
+
+    One cluster: there is no variance between clusters, so n = 1, whatever it holds. One rollout: likewise. Weights on
+    any scale give the same result. The limits enclose the rate. Nothing known: rate None, limits (0, 1), n 0.
+    """
     prefixes = prefixes.answered()
     if not prefixes.code.size:
         return Estimate(None, Interval(0.0, 1.0), 0.0, Rule.NOTHING_KNOWN)
     design = _Design.of(prefixes)
-    flagged, known = int(prefixes.flagged.sum()), int(prefixes.known.sum())
-    if flagged == 0 or flagged == known:
+    flagged = int(prefixes.flagged.sum())
+    if flagged in (0, design.rollouts):
         rule = Rule.ALL_EVENTS if flagged else Rule.ZERO_EVENTS
         rate, n = float(flagged > 0), design.kish_clusters
         return Estimate(rate, clopper_pearson(rate * n, n, alpha, alpha), n, rule)
     rate = design.rate
-    few = design.events < MANY
-    n = design.few_events_n(alpha) if few else design.korn_graubard_n(alpha)
+    if design.events >= MANY:
+        n = design.estimated_n(alpha, design.freedom)
+        low, high = clopper_pearson(rate * n, n, alpha, alpha)
+        return Estimate(rate, Interval(min(low, rate), max(high, rate)), n, Rule.KORN_GRAUBARD)
+    n = design.few_events_n(alpha)
     low, high = clopper_pearson(rate * n, n, alpha, alpha)
-    if few:
-        least = zero_event_upper(design.kish_clusters, confidence)
-        low, high = min(low, 1 - least), max(high, least)
-    return Estimate(rate, Interval(min(low, rate), max(high, rate)), n, Rule.FEW_EVENTS if few else Rule.KORN_GRAUBARD)
+    least = clopper_pearson(0, design.kish_clusters, alpha, alpha).high
+    return Estimate(rate, Interval(min(low, 1 - least, rate), max(high, least, rate)), n, Rule.FEW_EVENTS)
 
 
 class _Design(NamedTuple):
-    """What the sample size rules need to know of the data."""
+    """What the rules need to know of data with events and non-events."""
 
     rate: float
     rollouts: int
@@ -134,49 +168,70 @@ class _Design(NamedTuple):
     events: int
     """Clusters with an event, counted on the rarer side."""
     variance: float
-    """Of the rate, linearised over clusters; NaN with one cluster."""
+    """Of the rate, linearised over clusters; infinite with one cluster."""
+    freedom: float
+    """Degrees of freedom of the variance."""
+    correlation: float
+    """Within clusters, from 0 to 1."""
     kish_rollouts: float
     kish_clusters: float
 
     @classmethod
     def of(cls, prefixes: Prefixes) -> _Design:
         _, cluster = np.unique(prefixes.cluster, return_inverse=True)
-        m = int(cluster.max()) + 1
-
-        def by_cluster(values: FloatArray) -> FloatArray:
-            return np.bincount(cluster, weights=values, minlength=m)
-
+        flagged = np.bincount(cluster, prefixes.flagged).astype(np.float64)
+        known = np.bincount(cluster, prefixes.known).astype(np.float64)
         share = prefixes.weight / prefixes.weight.sum()
         mean = prefixes.flagged / prefixes.known
         rate = float(share @ mean)
-        scores = by_cluster(share * (mean - rate))
-        flagged = by_cluster(prefixes.flagged > 0)
-        clean = by_cluster(prefixes.flagged < prefixes.known)
+        variance, freedom = _linearised(np.bincount(cluster, share * (mean - rate)).astype(np.float64))
         return cls(
             rate=min(max(rate, 0.0), 1.0),
             rollouts=int(prefixes.known.sum()),
-            clusters=m,
-            events=int(min(np.count_nonzero(flagged), np.count_nonzero(clean))),
-            variance=float(scores @ scores) * m / (m - 1) if m > 1 else math.nan,
+            clusters=known.size,
+            events=int(min(np.count_nonzero(flagged), np.count_nonzero(known - flagged))),
+            variance=variance,
+            freedom=freedom,
+            correlation=_correlation(flagged, known),
             kish_rollouts=float(1 / (share**2 / prefixes.known).sum()),
-            kish_clusters=float(1 / (by_cluster(share) ** 2).sum()),
+            kish_clusters=float(1 / (np.bincount(cluster, share) ** 2).sum()),
         )
 
-    def korn_graubard_n(self, alpha: float) -> float:
-        n = float(self.rollouts)
+    def estimated_n(self, alpha: float, freedom: float) -> float:
+        """Korn & Graubard's n."""
+        n = 1 / ((1 - self.correlation) / self.kish_rollouts + self.correlation / self.kish_clusters)
         binomial = self.rate * (1 - self.rate)
         if n * self.variance > binomial:
             n = binomial / self.variance
-        return n * float(stdtrit(self.rollouts - 1, 1 - alpha) / stdtrit(self.clusters - 1, 1 - alpha)) ** 2
+        return n * float(stdtrit(self.rollouts - 1, alpha) / stdtrit(freedom, alpha)) ** 2
 
     def few_events_n(self, alpha: float) -> float:
+        """Kish's n under the assumed correlation, or the estimated one where that is smaller."""
         if self.clusters == 1:
             return 1.0
         size = max(self.rollouts / self.clusters, self.kish_rollouts / self.kish_clusters)
         n = self.kish_rollouts / (1 + (size - 1) * ASSUMED_CORRELATION)
-        return min(n, self.korn_graubard_n(alpha))
+        return min(n, self.estimated_n(alpha, self.clusters - 1))
 
 
-def zero_event_upper(n: float, confidence: float = 0.95, sides: int = 2) -> float:
-    alpha = (1 - confidence) / sides
-    return -math.expm1(math.log(alpha) / n)
+def _linearised(scores: FloatArray) -> tuple[float, float]:
+    """Variance of a sum of the clusters' scores (clusters,), which add up to 0, and its degrees of freedom."""
+    m = scores.size
+    square, fourth = float(scores @ scores), float((scores**4).sum())
+    if m == 1 or square == 0:
+        return (math.inf if m == 1 else 0.0), m - 1
+    excess = fourth - square**2 / m
+    freedom = 2 * square**2 / excess if excess > 0 else math.inf
+    return square * m / (m - 1), min(m - 1, freedom)
+
+
+def _correlation(flagged: FloatArray, known: FloatArray) -> float:
+    """Intra-cluster correlation of flagged of known rollouts (clusters,), by analysis of variance; 0 if none shows."""
+    m, total = known.size, float(known.sum())
+    if m == 1 or total == m:
+        return 0.0
+    within = float((flagged * (known - flagged) / known).sum()) / (total - m)
+    between = float((known * (flagged / known - flagged.sum() / total) ** 2).sum()) / (m - 1)
+    size = (total - float((known**2).sum()) / total) / (m - 1)
+    spread = between + (size - 1) * within
+    return max(0.0, (between - within) / spread) if spread > 0 else 0.0

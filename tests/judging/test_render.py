@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from conftest import acting, output, saying, tool_call
+from builders import acting, output, saying, tool_call
 
 from resample.judging.render import Block, View, fence, prefix_blocks, rollout_blocks, unfence
 from resample.types import Rollout, StopReason

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 import yaml
-from conftest import ROOT, USER, ScriptedModel, acting, failure, output, prefix_of, reply, saying, tool_call
+from builders import ROOT, USER, ScriptedModel, acting, failure, output, prefix_of, reply, saying, tool_call
 
 from resample.judging.judge import LLMJudge
 from resample.judging.taxonomy import read_taxonomy

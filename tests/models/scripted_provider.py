@@ -122,6 +122,4 @@ class Provider:
             return response
         if answer.then_close:
             asyncio.get_running_loop().call_later(0.02, request.transport.abort)
-        return web.Response(
-            body=raw, status=answer.status, headers=answer.headers, content_type="application/json"
-        )
+        return web.Response(body=raw, status=answer.status, headers=answer.headers, content_type="application/json")

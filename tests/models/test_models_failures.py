@@ -48,15 +48,40 @@ ANSWERS: list[tuple[int, bytes, Fault, bool]] = [
     (400, openai_error("This model's maximum context length is 8192 tokens. However, ..."), Fault.CONTEXT, NOW),
     (400, openai_error("Your input exceeds the context window of this model."), Fault.CONTEXT, NOW),
     (400, b'{"object":"error","message":"This model\'s maximum context length is 4096"}', Fault.CONTEXT, NOW),
-    (400, b'{"message":"The decoder prompt (length 9) is longer than the maximum model length of 8"}', Fault.CONTEXT, NOW),
+    (
+        400,
+        b'{"message":"The decoder prompt (length 9) is longer than the maximum model length of 8"}',
+        Fault.CONTEXT,
+        NOW,
+    ),
     (400, openai_error("prompt is too long: 203456 tokens > 200000 maximum"), Fault.CONTEXT, NOW),
     (400, openai_error("input length and `max_tokens` exceed context limit: 188000 + 20000"), Fault.CONTEXT, NOW),
-    (400, openai_error("The input token count (12) exceeds the maximum number of tokens allowed (10)."), Fault.CONTEXT, NOW),
+    (
+        400,
+        openai_error("The input token count (12) exceeds the maximum number of tokens allowed (10)."),
+        Fault.CONTEXT,
+        NOW,
+    ),
     (400, openai_error("Input is too long for requested model."), Fault.CONTEXT, NOW),
-    (400, openai_error("Prompt contains 40 tokens, too large for model with 32 maximum context length"), Fault.CONTEXT, NOW),
+    (
+        400,
+        openai_error("Prompt contains 40 tokens, too large for model with 32 maximum context length"),
+        Fault.CONTEXT,
+        NOW,
+    ),
     (400, openai_error("This model's maximum prompt length is 131072"), Fault.CONTEXT, NOW),
-    (400, b'{"message":"too many tokens: total number of tokens in the prompt cannot exceed 4081"}', Fault.CONTEXT, NOW),
-    (422, b'{"error":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096"}', Fault.CONTEXT, NOW),
+    (
+        400,
+        b'{"message":"too many tokens: total number of tokens in the prompt cannot exceed 4081"}',
+        Fault.CONTEXT,
+        NOW,
+    ),
+    (
+        422,
+        b'{"error":"Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096"}',
+        Fault.CONTEXT,
+        NOW,
+    ),
     (500, b'{"error":{"message":"the request exceeds the available context size","code":500}}', Fault.CONTEXT, NOW),
     (413, openai_error("Please reduce the length of the messages or completion."), Fault.CONTEXT, NOW),
     (429, openai_error("Limit 9000 tokens, reduce the length of the messages"), Fault.UNAVAILABLE, LATER),
@@ -175,7 +200,9 @@ def test_whatever_looks_like_a_key_is_removed(text: str, hidden: str) -> None:
     assert hidden not in redact(text, [])
 
 
-@pytest.mark.parametrize("text", ["", "The model `gpt-x` does not exist", "max_tokens: **must** be a key-value *", "a" * 40])
+@pytest.mark.parametrize(
+    "text", ["", "The model `gpt-x` does not exist", "max_tokens: **must** be a key-value *", "a" * 40]
+)
 def test_other_text_stays(text: str) -> None:
     assert redact(text, [SECRET, "", "abc"]) == text
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from conftest import BASH, USER, ScriptedModel, acting, output, prefix_of, reply, saying, tool, tool_call
+from builders import BASH, USER, ScriptedModel, acting, output, prefix_of, reply, saying, tool, tool_call
 
 from resample.standin.simulator import SIMULATOR_OPENING
 from resample.types import Prefix, SimulatorError, Source, ToolCall

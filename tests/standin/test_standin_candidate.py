@@ -185,9 +185,7 @@ def test_a_turn_that_begins_after_recorded_calls_is_a_turn_of_its_own(player: An
 def test_an_error_is_noticed(player: Any) -> None:
     regrets = phrasebook().ordinary["after_error"]
     turns = [player.turn(player.request("Look", seed), StandInSettings()) for seed in range(20)]
-    after_error = [
-        m for turn in turns for before, m in pairwise(turn) if before["content"] == "Error: not found"
-    ]
+    after_error = [m for turn in turns for before, m in pairwise(turn) if before["content"] == "Error: not found"]
     assert after_error
     answers = [m["content"] for m in after_error if m["role"] == "assistant"]
     assert answers and all(any(regret in text for regret in regrets) for text in answers)
@@ -199,9 +197,7 @@ def test_ping_and_chat(player: Any) -> None:
         "messages": [{"role": "user", "content": "Reply with the word ready."}],
         "seed": 1,
     }
-    assert player.turn(ping, StandInSettings()) == [
-        {"role": "assistant", "content": "ready", "refusal": None}
-    ]
+    assert player.turn(ping, StandInSettings()) == [{"role": "assistant", "content": "ready", "refusal": None}]
     no_acts = StandInSettings(rates=dict.fromkeys(phrasebook().categories, 0.0))
     (chat,) = player.turn(player.request("What should I cook?", tools=[]), no_acts)
     assert chat["content"] in phrasebook().ordinary["chat"]

@@ -43,9 +43,7 @@ def test_category_is_complete(category: dict[str, Any]) -> None:
         "id", "kind", "omission", "definition", "counts", "does_not_count", "examples",
     }  # fmt: skip
     assert isinstance(category["omission"], bool)
-    assert all(
-        isinstance(category[k], str) and category[k] for k in ("definition", "counts", "does_not_count")
-    )
+    assert all(isinstance(category[k], str) and category[k] for k in ("definition", "counts", "does_not_count"))
     counts, does_not = category["examples"]
     assert counts.startswith("Counts, severity ") and does_not.startswith("Does not count: ")
 
@@ -117,9 +115,7 @@ def test_canary_holds_exactly_the_acts_it_expects(canary: dict[str, Any]) -> Non
     found = acts_in(canary["rollout"])
     assert {f.act.category for f in found} == set(canary["expected"])
     assert max((f.act.severity for f in found), default=None) == canary["severity"]
-    actions = "\n".join(
-        "\n".join([text_of(m), *call_texts(m)]) for m in canary["rollout"] if m["role"] == "assistant"
-    )
+    actions = "\n".join("\n".join([text_of(m), *call_texts(m)]) for m in canary["rollout"] if m["role"] == "assistant")
     assert {act.category for act in phrasebook().find(actions)} == set(canary["expected"])
 
 

@@ -33,9 +33,7 @@ from resample.types import (
 from simulators.llm import PROMPTS, LLMSimulator
 
 ROOT = Path(__file__).parents[2]
-TAXONOMY = read_taxonomy(
-    yaml.safe_load((ROOT / "conf/taxonomy/agentic_misalignment.yaml").read_text(encoding="utf-8"))
-)
+TAXONOMY = read_taxonomy(yaml.safe_load((ROOT / "conf/taxonomy/agentic_misalignment.yaml").read_text(encoding="utf-8")))
 
 
 class Model:
@@ -95,9 +93,7 @@ def test_the_simulator_answers_through_its_real_prompt(player: Any) -> None:
     request = player.request("Please tidy up")
     prefix = Prefix("p", "t", Shared(tuple(request["messages"])), Shared(tuple(request["tools"])))
     session = LLMSimulator(Model(StandInSettings())).open(prefix, [], 0)
-    listing = asyncio.run(
-        session.answer(ToolCall("c1", "bash", '{"command": "ls -l"}', {"command": "ls -l"}))
-    )
+    listing = asyncio.run(session.answer(ToolCall("c1", "bash", '{"command": "ls -l"}', {"command": "ls -l"})))
     tests = asyncio.run(session.answer(ToolCall("c2", "bash", '{"command": "pytest -q"}', None)))
     assert listing.source is Source.LLM and listing.content.startswith("-rw-r--r--")
     assert "passed" in tests.content

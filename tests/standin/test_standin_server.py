@@ -110,9 +110,7 @@ def test_a_malformed_request_is_refused_in_form(server: Server, body: Any) -> No
     assert answer["error"]["type"] == "invalid_request_error" and answer["error"]["message"]
 
 
-@pytest.mark.parametrize(
-    ("path", "status"), [("/v1/embeddings", 404), ("/", 404), ("/v1/chat/completions", 405)]
-)
+@pytest.mark.parametrize(("path", "status"), [("/v1/embeddings", 404), ("/", 404), ("/v1/chat/completions", 405)])
 def test_unknown_paths_and_methods(server: Server, path: str, status: int) -> None:
     answered, body = _get(server.base_url.removesuffix("/v1") + path)
     assert answered == status and "error" in body

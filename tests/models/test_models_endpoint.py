@@ -1,0 +1,261 @@
+"""An endpoint over the loopback: retries, limits, budget, price and preflight together."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pytest
+from scripted_provider import Answer, Provider, completion, error
+
+from resample.models.budget import Budget
+from resample.models.endpoint import Endpoint, preflight
+from resample.models.limits import Limits
+from resample.models.openai_sdk import OpenAITransport
+from resample.models.price import Price
+from resample.models.retry import Patience
+from resample.types import BudgetSpent, ChatModel, ChatRequest, Fault, ModelError, Role, Shared, UserError
+
+T = TypeVar("T")
+
+KEY = "s3cret-Key-0123456789-wxyz"
+REQUEST = ChatRequest(Role.CANDIDATE, Shared(({"role": "user", "content": "hi"},)))
+SCHEMA = {"name": "verdict", "schema": {"type": "object"}}
+QUICK = Patience(attempts=4, first_wait=0.001)
+BUSY = error(503, "busy")
+
+
+def run(
+    use: Callable[[Endpoint, Provider], Awaitable[T]],
+    *answers: Answer,
+    transport: dict[str, Any] | None = None,
+    **options: Any,
+) -> T:
+    """Use an endpoint of a provider that answers as told."""
+
+    async def play() -> T:
+        async with Provider(answers) as provider:
+            options.setdefault("patience", QUICK)
+            given = {"base_url": provider.url, "api_key": KEY, "key_name": "MY_KEY"} | (transport or {})
+            endpoint = Endpoint(OpenAITransport("gpt-x", **given), **options)
+            assert isinstance(endpoint, ChatModel)
+            try:
+                return await use(endpoint, provider)
+            finally:
+                await endpoint.close()
+
+    return asyncio.run(play())
+
+
+def test_a_reply_is_priced_timed_and_counted() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        reply = await endpoint.complete(REQUEST)
+        assert reply.message == {"role": "assistant", "content": "ready"}
+        assert reply.usage.usd == 40 * 2.0 + 60 * 0.5 + 10 * 3.0
+        assert 0.05 <= reply.seconds < 1
+        assert (reply.retries, endpoint.retries.count) == (2, 2)
+        assert (await endpoint.complete(REQUEST)).retries == 0
+        assert endpoint.models == {"gpt-x-2026-01-01": 2}
+
+    run(use, BUSY, Answer(drop=True), Answer(delay=0.05), price=Price(2.0, 0.5, 3.0))
+
+
+RETRIED: dict[str, tuple[Answer, Fault]] = {
+    "408": (error(408, "x"), Fault.UNAVAILABLE),
+    "409": (error(409, "x"), Fault.UNAVAILABLE),
+    "429": (error(429, "x", headers={"retry-after-ms": "5"}), Fault.UNAVAILABLE),
+    "500": (error(500, "x"), Fault.UNAVAILABLE),
+    "529": (error(529, "x"), Fault.UNAVAILABLE),
+    "hung up": (Answer(drop=True), Fault.UNAVAILABLE),
+    "cut": (Answer(completion("x" * 9000), cut=True), Fault.UNAVAILABLE),
+    "late": (Answer(delay=1.0), Fault.UNAVAILABLE),
+    "no JSON": (Answer(b'{"choices": [{"mess'), Fault.REJECTED),
+    "error in a 200": (Answer({"error": {"message": "x"}}), Fault.REJECTED),
+}
+
+
+@pytest.mark.parametrize("name", RETRIED)
+def test_what_is_tried_again(name: str) -> None:
+    answer, fault = RETRIED[name]
+    timeout = {"timeout": 0.4 if name == "late" else 5}
+
+    async def recovers(endpoint: Endpoint, provider: Provider) -> None:
+        reply = await endpoint.complete(REQUEST)
+        assert (reply.retries, len(provider.asked)) == (1, 2)
+        assert provider.asked[0].raw == provider.asked[1].raw
+
+    async def stays(endpoint: Endpoint, provider: Provider) -> None:
+        with pytest.raises(ModelError, match=r"\(after 2 attempts\)") as caught:
+            await endpoint.complete(REQUEST)
+        assert caught.value.fault is fault and KEY not in str(caught.value)
+        assert (endpoint.retries.count, len(provider.asked)) == (1, 2)
+
+    run(recovers, answer, Answer(), transport=timeout)
+    run(stays, answer, transport=timeout, patience=Patience(attempts=2, first_wait=0.001))
+
+
+@pytest.mark.parametrize(
+    ("answer", "fault"),
+    [
+        (error(400, "bad"), Fault.REJECTED),
+        (error(400, "prompt is too long"), Fault.CONTEXT),
+        (error(400, "x", code="content_filter"), Fault.REFUSED),
+        (error(401, f"bad key {KEY}"), Fault.ACCESS),
+        (error(403, "x"), Fault.ACCESS),
+        (error(404, "x"), Fault.ACCESS),
+        (error(422, "x"), Fault.REJECTED),
+        (error(429, "x", code="insufficient_quota"), Fault.ACCESS),
+    ],
+)
+def test_what_fails_at_once(answer: Answer, fault: Fault) -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        with pytest.raises(ModelError) as caught:
+            await endpoint.complete(REQUEST)
+        assert (caught.value.fault, caught.value.status) == (fault, answer.status)
+        assert KEY not in str(caught.value) and len(provider.asked) == 1
+
+    run(use, answer)
+
+
+def test_waiting_for_another_attempt_holds_no_slot() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        first = asyncio.create_task(endpoint.complete(REQUEST))
+        await asyncio.sleep(0.05)
+        await endpoint.complete(REQUEST)
+        assert not first.done()
+        assert (await first).retries == 1
+
+    answers = error(429, "x", headers={"retry-after-ms": "400"}), Answer()
+    run(use, *answers, limits=Limits(concurrency=1))
+
+
+def test_concurrency_reaches_the_provider() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> int:
+        await asyncio.gather(*(endpoint.complete(REQUEST) for _ in range(12)))
+        return provider.most_in_flight
+
+    assert run(use, Answer(delay=0.02), limits=Limits(concurrency=3)) == 3
+
+
+def test_token_limits_learn_what_was_used() -> None:
+    """Each request is expected to use some 500 tokens and uses 110: else nine would take over three seconds."""
+
+    async def use(endpoint: Endpoint, provider: Provider) -> float:
+        start = time.monotonic()
+        for _ in range(9):
+            await endpoint.complete(REQUEST)
+        return time.monotonic() - start
+
+    assert run(use, limits=Limits(tokens_per_minute=60_000)) < 2
+
+
+def test_a_budget_ends_a_run() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        for _ in range(10):
+            await endpoint.complete(REQUEST)
+        with pytest.raises(BudgetSpent, match=r"budget\.tokens: 1100 of 1150"):
+            await endpoint.complete(REQUEST)
+        assert len(provider.asked) == 10
+
+    run(use, budget=Budget(tokens=1150), transport={"params": {"max_tokens": 16}})
+
+
+def test_a_budget_in_usd_needs_a_price() -> None:
+    transport = OpenAITransport("gpt-x", base_url="http://h/v1")
+    with pytest.raises(UserError, match="no price is known for openai/gpt-x at http://h/v1"):
+        Endpoint(transport, budget=Budget(usd=1.0))
+
+
+# -- preflight --------------------------------------------------------------------------------------------------------
+
+
+def test_preflight_asks_one_small_question() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        reply = await preflight(endpoint, Role.CANDIDATE)
+        assert reply.usage.usd == 40 * 2.0 + 60 * 0.5 + 10 * 3.0
+        (asked,) = provider.asked
+        assert asked.body["messages"] == [{"role": "user", "content": "Reply with the word ready."}]
+        assert "response_format" not in asked.body
+
+    run(use, price=Price(2.0, 0.5, 3.0))
+
+
+def test_preflight_is_spent_but_no_measure_of_the_calls_to_come() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        await preflight(endpoint, Role.CANDIDATE)
+        assert endpoint.budget.spent_tokens == 110
+        with pytest.raises(BudgetSpent):
+            await endpoint.complete(ChatRequest(Role.CANDIDATE, Shared(({"role": "user", "content": "x" * 4000},))))
+
+    run(use, budget=Budget(tokens=1000))
+
+
+FAILED: list[tuple[Role, dict[str, Any], Answer, str]] = [
+    (Role.CANDIDATE, {}, error(401, f"wrong key {KEY}"), "401 wrong key [redacted]: check MY_KEY"),
+    (Role.JUDGE, {"api_key": None, "key_name": None}, error(401, "key?"), "401 key?: set judge.api_key_env"),
+    (Role.JUDGE, {}, error(404, "no model"), "404 no model: check judge.model and judge.base_url"),
+    (Role.SIMULATOR, {}, error(400, "odd"), "400 odd: check simulator.model and simulator.params"),
+    (Role.CANDIDATE, {}, BUSY, "503 busy (after 2 attempts): check candidate.base_url and the network"),
+]
+
+
+@pytest.mark.parametrize(("role", "transport", "answer", "text"), FAILED)
+def test_preflight_says_what_to_check(role: Role, transport: dict[str, Any], answer: Answer, text: str) -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        with pytest.raises(UserError) as caught:
+            await preflight(endpoint, role)
+        assert str(caught.value) == f"{role}: openai/gpt-x at {provider.url}: {text}"
+        assert len(provider.asked) <= 2
+
+    run(use, answer, transport=transport, patience=Patience())
+
+
+def test_preflight_of_an_address_where_nobody_listens_takes_seconds() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        with pytest.raises(UserError, match=r"Cannot connect .*check candidate\.base_url"):
+            await preflight(endpoint, Role.CANDIDATE)
+
+    start = time.monotonic()
+    run(use, transport={"base_url": "http://127.0.0.1:9/v1"}, patience=Patience())
+    assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "response_format is not supported",
+        "Unsupported: json_schema",
+        "grammar: schema too complex",
+        "no structured outputs",
+    ],
+)
+def test_a_judge_without_schemas_goes_on_without(message: str) -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        await preflight(endpoint, Role.JUDGE)
+        assert not endpoint.structured
+        await endpoint.complete(ChatRequest(Role.JUDGE, REQUEST.prefix, schema=SCHEMA))
+        assert ["response_format" in asked.body for asked in provider.asked] == [True, False, False]
+
+    run(use, error(400, message), Answer())
+
+
+def test_a_judge_with_schemas_keeps_them() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        await preflight(endpoint, Role.JUDGE)
+        await endpoint.complete(ChatRequest(Role.JUDGE, REQUEST.prefix, schema=SCHEMA))
+        assert endpoint.structured
+        formats = [asked.body["response_format"]["json_schema"]["name"] for asked in provider.asked]
+        assert formats == ["ready", "verdict"]
+
+    run(use)
+
+
+def test_a_judge_that_also_fails_without_schemas_fails() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        with pytest.raises(UserError, match=r"judge: .*400 bad"):
+            await preflight(endpoint, Role.JUDGE)
+        assert len(provider.asked) == 2
+
+    run(use, error(400, "no json_schema"), error(400, "bad"))

@@ -1,0 +1,458 @@
+"""`resample run` from end to end: real HTTP to the stand-in, SQLite on disk, processes that are killed."""
+
+from __future__ import annotations
+
+import random
+import re
+import shutil
+import signal
+import sqlite3
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import BASH, USER, acting, output, saying, tool_call
+from runs import Here, checked, resample, start, summary, write_transcripts
+
+from resample.models.openai_sdk import OpenAITransport
+from resample.standin.server import Server
+from resample.standin.server import start as start_standin
+from resample.standin.settings import StandInSettings
+from resample.store import Store
+from resample.types import Arm, ChatRequest, Reply, RolloutKey
+
+QUIET = "progress=false"
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
+    return Here(tmp_path, monkeypatch, capsys)
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with start_standin(StandInSettings()) as server:
+        yield server
+
+
+def on_server(server: Server, *roles: str) -> list[str]:
+    """Overrides that send roles to an OpenAI-compatible server."""
+    roles = roles or ("candidate", "simulator", "judge")
+    return [f"{r}.model=openai/x" for r in roles] + [f"{r}.base_url={server.base_url}" for r in roles]
+
+
+def rows(directory: Path, sql: str) -> list[tuple[Any, ...]]:
+    db = sqlite3.connect(directory / "run.sqlite")
+    try:
+        return db.execute(sql).fetchall()
+    finally:
+        db.close()
+
+
+def results(directory: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """What a run found, whatever the order it was found in."""
+    return {
+        "rollouts": sorted(rows(directory, "SELECT * FROM rollouts")),
+        "verdicts": sorted(rows(directory, "SELECT * FROM verdicts"), key=str),
+        "requests": sorted(rows(directory, "SELECT prefix, arm, sample, role, step, content, seed FROM requests")),
+    }
+
+
+def without_run(summary: dict[str, Any]) -> dict[str, Any]:
+    """What must not depend on how often a run was interrupted (the cache of a server does)."""
+    usage = {
+        role: {name: n for name, n in used.items() if name not in ("cached_tokens", "retries")}
+        for role, used in summary["usage"].items()
+    }
+    return {key: value for key, value in summary.items() if key not in ("run", "usage")} | {"usage": usage}
+
+
+def test_the_bundled_transcripts_without_overrides(here: Here):
+    result = here("run", "out=run", QUIET)
+    assert result.code == 0, result
+    found = checked(here.summary("run"))
+    assert found["run"]["complete"]
+    assert found["counts"]["transcripts"]["excluded"] == {}
+    assert found["counts"]["rollouts"]["planned"] == 4 * found["counts"]["prefixes"] >= 4 * 24
+    assert found["canaries"]["sensitivity"] == found["canaries"]["specificity"] == 1
+    assert found["canaries"]["bad"]["of"] + found["canaries"]["good"]["of"] == 24
+    assert found["acted"] > 0.2
+    assert len(found["categories"]) == 19
+    assert found["simulation"]["tool_outputs"]["llm"] > 0
+    assert found["usage"]["candidate"]["usd"] == 0
+    assert "STAND-IN" in result.out
+    assert "STAND-IN" in (here.folder / "run/report.md").read_text()
+
+
+def test_files_are_readable_by_their_owner_only(here: Here):
+    here("run", "out=run", "transcripts.limit=2", QUIET)
+    for path in [here.folder / "run", *(here.folder / "run").rglob("*")]:
+        assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_the_same_seed_gives_the_same_run_in_any_order(here: Here):
+    few = ["run", QUIET, "transcripts.limit=5", "samples=2"]
+    for out, concurrency in (("a", 1), ("b", 16)):
+        assert here(*few, f"out={out}", f"concurrency={concurrency}").code == 0
+    assert results(here.folder / "a") == results(here.folder / "b")
+    assert without_run(here.summary("a")) == without_run(here.summary("b"))
+    here(*few, "out=c", "seed=1")
+    assert results(here.folder / "a") != results(here.folder / "c")
+
+
+def test_a_real_file_with_the_stand_in_and_with_a_server(here: Here, server: Server, real_transcripts: Path):
+    path = real_transcripts / "openai-chat-completions"
+    for out, extra in (("standin", []), ("server", on_server(server))):
+        result = here("run", f"transcripts.path={path}", f"out={out}", "samples=2", QUIET, *extra)
+        assert result.code == 0, result
+        found = checked(here.summary(out))
+        assert found["run"]["complete"]
+        assert found["counts"]["transcripts"]["used"] >= 5
+    assert (here.folder / "server/transcripts.jsonl").is_file()
+    assert found["models"]["candidate"] == {
+        "asked": "openai/x",
+        "params": {},
+        "returned": {"x": found["usage"]["candidate"]["requests"]},
+        "fingerprints": found["models"]["candidate"]["fingerprints"],
+    }
+    assert found["standin"] is None
+
+
+def test_kill_9_at_twenty_moments(tmp_path: Path):
+    command = ["run", "samples=12", "concurrency=8", "transcripts.limit=12", QUIET]
+    whole = resample(*command, "out=whole", cwd=tmp_path)
+    assert whole.code == 0, whole
+    draw = random.Random(7)
+    for _ in range(20):
+        process = start(*command, "out=killed", cwd=tmp_path)
+        time.sleep(draw.uniform(0.3, 2.0))
+        process.kill()
+        process.communicate()
+    last = resample(*command, "out=killed", cwd=tmp_path)
+    assert last.code == 0, last
+    assert checked(summary(tmp_path / "killed"))["run"]["complete"]
+    assert results(tmp_path / "killed") == results(tmp_path / "whole"), "complete, the same, and nothing twice"
+    assert without_run(summary(tmp_path / "killed")) == without_run(summary(tmp_path / "whole"))
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signals_end_cleanly_and_the_same_command_goes_on(tmp_path: Path, number: int, code: int):
+    command = ["run", "samples=40", "concurrency=2", "out=run", QUIET]
+    process = start(*command, cwd=tmp_path)
+    database = tmp_path / "run/run.sqlite"
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        tables = rows(database.parent, "SELECT name FROM sqlite_master") if database.exists() else []
+        if ("verdicts",) in tables and rows(database.parent, "SELECT count(*) FROM verdicts")[0][0] > 3:
+            break
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == code, err
+    assert "Traceback" not in err
+    found = checked(summary(tmp_path / "run"))
+    assert not found["run"]["complete"]
+    assert found["run"]["ending"] == "interrupted"
+    assert 0 < found["counts"]["verdicts"]["completed"] < found["counts"]["rollouts"]["planned"]
+    assert "INCOMPLETE" in (tmp_path / "run/report.md").read_text()
+
+
+def test_a_run_is_extended_and_only_the_new_is_done(here: Here):
+    few = ["out=run", QUIET, "transcripts.limit=3", "samples=2"]
+    assert here("run", *few).code == 0
+    before = results(here.folder / "run")
+    assert here("run", *few).code == 0
+    assert results(here.folder / "run") == before
+    more = ["out=run", QUIET, "transcripts.limit=5", "samples=3"]
+    assert here("run", *more).code == 0
+    after = results(here.folder / "run")
+    for table, kept in before.items():
+        assert set(map(str, kept)) < set(map(str, after[table])), table
+    assert checked(here.summary("run"))["counts"]["rollouts"]["completed"] == 15
+    assert here("run", *more, "out=fresh").code == 0
+    assert results(here.folder / "fresh") == after, "an extended run is the run it would have been"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ("seed=1", "seed was 0, now 1"),
+        ("candidate.model=standin/careful", "candidate.model was"),
+        ("candidate.params.temperature=0.5", "candidate.params.temperature"),
+        ("truncate=last_action", "truncate.policy was"),
+        ("judge.view=actions", "judge.view"),
+        ("simulator=llm", "simulator._target_"),
+        ("max_steps=3", "max_steps"),
+        ("baselines=[]", "baselines"),
+        ("taxonomy.version=9", "taxonomy"),
+        ("standin.rates.sabotage=0.5", "standin.rates.sabotage"),
+        ("samples=1", "samples was 2, now 1"),
+        ("transcripts.limit=2", "missing or have changed"),
+    ],
+)
+def test_a_changed_identity_is_refused_by_name(finished: Path, here: Here, change: str, says: str):
+    shutil.copytree(finished, here.folder / "run")
+    before = results(here.folder / "run"), (here.folder / "run/.hydra/config.yaml").read_text()
+    result = here("run", "out=run", QUIET, "transcripts.limit=3", "samples=2", change)
+    assert result.code == 2, result
+    assert says in result.err
+    assert len(result.err.splitlines()) == 1
+    assert before == (results(here.folder / "run"), (here.folder / "run/.hydra/config.yaml").read_text())
+
+
+@pytest.mark.parametrize("change", ["concurrency=3", "budget.tokens=100000000", "judge.timeout=5", "max_failures=0.5"])
+def test_limits_and_budgets_may_change(finished: Path, here: Here, change: str):
+    shutil.copytree(finished, here.folder / "run")
+    assert here("run", "out=run", QUIET, "transcripts.limit=3", "samples=2", change).code == 0
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small finished run."""
+    folder = tmp_path_factory.mktemp("finished")
+    result = resample("run", "out=run", QUIET, "transcripts.limit=3", "samples=2", cwd=folder)
+    assert result.code == 0, result
+    return folder / "run"
+
+
+def test_a_changed_transcript_is_noticed(here: Here):
+    path = write_transcripts(here.folder / "t.jsonl", [{"id": "a", "messages": [USER, saying("Done.")]}])
+    command = ["run", f"transcripts.path={path}", "out=run", "samples=1", QUIET]
+    assert here(*command).code == 0
+    write_transcripts(path, [{"id": "a", "messages": [USER, saying("Undone.")]}])
+    result = here(*command)
+    assert result.code == 2
+    assert "'a'" in result.err
+
+
+def test_a_second_process_is_refused_by_name(finished: Path, here: Here):
+    store = Store.open(finished)
+    try:
+        result = here("run", f"out={finished}", QUIET, "transcripts.limit=3", "samples=2")
+    finally:
+        store.close()
+    assert result.code == 2
+    assert f"out={finished}: another process" in result.err
+
+
+def test_a_spent_budget_stops_and_a_larger_one_goes_on(here: Here):
+    few = ["run", "out=run", QUIET, "transcripts.limit=6", "samples=2", "concurrency=4"]
+    stopped = here(*few, "budget.tokens=60000")
+    assert stopped.code == 4
+    assert "budget spent" in stopped.err
+    found = checked(here.summary("run"))
+    assert not found["run"]["complete"]
+    used = sum(role["prompt_tokens"] + role["completion_tokens"] for role in found["usage"].values())
+    assert 0 < used <= 60000
+    assert here(*few).code == 0
+    assert here(*few, "out=whole").code == 0
+    assert results(here.folder / "run") == results(here.folder / "whole")
+
+
+def test_money_is_counted_by_a_price_of_the_users_own(here: Here):
+    price = [f"{role}.price={{prompt:2,cached:1,completion:10}}" for role in ("candidate", "simulator", "judge")]
+    result = here("run", "out=run", QUIET, "transcripts.limit=2", "samples=1", *price)
+    assert result.code == 0, result
+    for used in here.summary("run")["usage"].values():
+        fresh = used["prompt_tokens"] - used["cached_tokens"]
+        cost = 2e-6 * fresh + 1e-6 * used["cached_tokens"] + 10e-6 * used["completion_tokens"]
+        assert used["usd"] == pytest.approx(cost)
+
+
+class DeadJudge:
+    """A judge that never answers in form, as a plug-in of the user's own."""
+
+    async def judge(self, prefix: Any, rollout: Any) -> Any:
+        raise RuntimeError("out of order")
+
+
+def test_a_dead_judge_never_looks_safe(here: Here):
+    result = here("run", "out=run", QUIET, "transcripts.limit=4", "samples=2", "judge._target_=test_run.DeadJudge")
+    assert result.code == 4
+    assert "failed" in result.err
+    found = here.summary("run")
+    assert found["any"]["rate"] is None
+    assert found["any"]["bounds"] == [0, 1]
+    assert found["canaries"]["sensitivity"] == found["canaries"]["specificity"] == 0
+    assert set(found["counts"]["verdicts"]["failed"]) == {"judge_error"}
+    assert here("run", "out=run", QUIET, "transcripts.limit=4", "samples=2").code == 2, "another judge, another run"
+
+
+def test_failures_stay_unless_asked_for_again(here: Here, monkeypatch: pytest.MonkeyPatch, server: Server):
+    """Every third candidate call fails for good; then the provider is well again."""
+    real = OpenAITransport.send
+    failing = True
+
+    async def send(self: OpenAITransport, request: ChatRequest) -> Reply:
+        from resample.models.failures import Failure
+        from resample.types import Fault
+
+        if failing and request.role == "candidate" and request.seed is not None and request.seed % 3 == 0:
+            raise Failure(Fault.REJECTED, "400: no")
+        return await real(self, request)
+
+    monkeypatch.setattr(OpenAITransport, "send", send)
+    few = ["run", "out=run", QUIET, "transcripts.limit=6", "samples=3", "max_failures=0.9"]
+    assert here(*few).code == 0
+    first = checked(here.summary("run"))
+    failed = first["counts"]["rollouts"]["failed"]["candidate_error"]
+    assert failed > 2
+    assert first["any"]["missing"] == failed
+    assert first["any"]["bounds"][1] > first["any"]["ci"][1]
+    failing = False
+    assert here(*few).code == 0
+    assert here.summary("run")["counts"]["rollouts"]["failed"] == {"candidate_error": failed}
+    assert here(*few, "retry=failed").code == 0
+    again = checked(here.summary("run"))
+    assert again["counts"]["rollouts"]["failed"] == {}
+    assert again["any"]["missing"] == 0
+    assert here(*few, "out=whole").code == 0
+    assert results(here.folder / "run") == results(here.folder / "whole"), "no step was paid for twice"
+
+
+def test_too_many_failures_stop_a_run(here: Here):
+    url = "http://127.0.0.1:9/v1"
+    words = ["candidate.model=openai/x", f"candidate.base_url={url}", "candidate.attempts=1", "preflight=false"]
+    result = here("run", "out=run", QUIET, "samples=20", *words)
+    assert result.code == 4
+    found = here.summary("run")
+    assert found["run"]["ending"] == "too many failures"
+    assert found["any"]["rate"] is None
+    assert set(found["counts"]["rollouts"]["failed"]) == {"infrastructure_error"}
+
+
+def test_preflight_fails_in_a_second_and_leaves_nothing(here: Here):
+    words = ["candidate.model=openai/x", "candidate.base_url=http://127.0.0.1:9/v1"]
+    result = here("run", "out=run", QUIET, *words)
+    assert result.code == 2
+    assert "candidate" in result.err
+    assert "127.0.0.1:9" in result.err
+    assert not (here.folder / "run").exists()
+
+
+def test_keys_are_nowhere_but_in_the_request(here: Here, monkeypatch: pytest.MonkeyPatch, server: Server):
+    monkeypatch.setenv("MY_KEY", "very-secret-key-of-mine-0123456789")
+    words = [*on_server(server), "candidate.api_key_env=MY_KEY", "judge.headers.X-Api-Key=env:MY_KEY"]
+    result = here("run", "out=run", QUIET, "transcripts.limit=2", "samples=1", *words)
+    assert result.code == 0, result
+    here("report", "run=run")
+    for path in (here.folder / "run").rglob("*"):
+        assert path.is_dir() or b"very-secret-key" not in path.read_bytes(), path
+    assert "very-secret" not in result.out + result.err
+
+
+SENTINELS = [f"sentinel-{n}-after-the-cut" for n in range(6)]
+
+
+def leaky(cut_role: str) -> list[dict[str, Any]]:
+    """Transcripts whose original turns carry sentinels in every place that could leak."""
+    original = [
+        acting(tool_call("bash", {"command": SENTINELS[0]}, "c1"), content=SENTINELS[1], reasoning=SENTINELS[2]),
+        output(SENTINELS[3], "c1"),
+        saying(SENTINELS[4]),
+    ]
+    head = [{"role": "system", "content": "You help."}, USER, saying("Which ones?")]
+    head.append({"role": "user", "content": "All."})
+    tail = [{"role": "user", "content": SENTINELS[5]}] if cut_role == "user" else []
+    return [{"id": f"t{n}", "messages": head + original + tail, "tools": [BASH]} for n in range(3)]
+
+
+@pytest.mark.parametrize("ends_with", ["user", "assistant"])
+def test_nothing_after_the_cut_reaches_candidate_or_judge(here: Here, monkeypatch: pytest.MonkeyPatch, ends_with: str):
+    seen: list[tuple[str, str]] = []
+    real = OpenAITransport.send
+
+    async def send(self: OpenAITransport, request: ChatRequest) -> Reply:
+        text = (request.prefix.wire + str(request.tail).encode() + request.tools.wire).decode()
+        seen.append((request.role, text))
+        return await real(self, request)
+
+    monkeypatch.setattr(OpenAITransport, "send", send)
+    path = write_transcripts(here.folder / "t.jsonl", leaky(ends_with))
+    command = ["run", f"transcripts.path={path}", "out=run", "samples=6", QUIET, "simulator=llm", "baselines=[]"]
+    assert here(*command).code == 0
+    for role, text in seen:
+        found = {sentinel for sentinel in SENTINELS if sentinel in text}
+        assert not found or (role == "simulator" and found <= {SENTINELS[0], SENTINELS[3]}), (role, found)
+    assert {role for role, _ in seen} == {"candidate", "simulator", "judge"}
+
+
+def test_the_recorded_arm_is_the_one_exception(here: Here, monkeypatch: pytest.MonkeyPatch):
+    judged: list[str] = []
+    real = OpenAITransport.send
+
+    async def send(self: OpenAITransport, request: ChatRequest) -> Reply:
+        if request.role == "judge":
+            judged.append(str(request.tail))
+        assert request.role == "judge" or SENTINELS[4] not in str(request.tail) + request.prefix.wire.decode()
+        return await real(self, request)
+
+    monkeypatch.setattr(OpenAITransport, "send", send)
+    path = write_transcripts(here.folder / "t.jsonl", leaky("assistant"))
+    assert here("run", f"transcripts.path={path}", "out=run", "samples=2", QUIET).code == 0
+    assert sum(SENTINELS[4] in text for text in judged) == 3
+    for text in judged:
+        assert not re.search(r"standin|canary|RolloutKey|sources?=", text), "the judge works blind"
+
+
+def test_the_original_turn_as_candidate(here: Here):
+    result = here("run", "out=run", QUIET, "transcripts.limit=5", "candidate.model=recorded")
+    assert result.code == 0, result
+    found = checked(here.summary("run"))
+    assert found["counts"]["rollouts"]["planned"] == 5
+    assert found["usage"]["candidate"]["requests"] == 0
+    store = Store.read(here.folder / "run")
+    (prefix, _), *_ = store.prefixes()
+    assert store.rollout(RolloutKey(prefix.prefix, Arm.CANDIDATE, 0)).messages
+    store.close()
+
+
+def test_a_control_model_goes_through_the_same_simulator(here: Here):
+    words = ["transcripts.limit=4", "samples=2", "baselines=[control,recorded]", "control.model=standin/reckless"]
+    result = here("run", "out=run", QUIET, *words)
+    assert result.code == 0, result
+    found = checked(here.summary("run"))
+    assert found["arms"]["control"]["planned"] == 8
+    assert found["arms"]["recorded"]["planned"] == 4
+    assert set(found["any"]["baselines"]) == {"control", "recorded"}
+    assert found["usage"]["control"]["requests"] > 0
+
+
+def test_a_sweep_gives_a_directory_per_job_and_one_table_over_all(here: Here):
+    words = ["candidate.model=standin/careful,standin/reckless", "samples=1,2", "transcripts.limit=3", QUIET]
+    result = here("run", "-m", *words)
+    assert result.code == 0, result
+    runs = sorted((here.folder / "multirun").rglob("summary.json"))
+    assert [path.parent.name for path in runs] == [
+        f"candidate.model=standin-{name},samples={k}" for name in ("careful", "reckless") for k in (1, 2)
+    ]
+    table = here("report", "runs=multirun/**", "out=table.md")
+    assert table.code == 0
+    assert (here.folder / "table.md").read_text() == table.out
+    assert len(table.out.splitlines()) == 6
+    assert "standin/reckless" in table.out
+    assert "candidate.model" in table.out.splitlines()[0]
+    sweep = runs[0].parent.parent
+    before = [results(path.parent) for path in runs]
+    assert here("run", "-m", *words, f"hydra.sweep.dir={sweep}").code == 0
+    assert before == [results(path.parent) for path in runs], "naming the sweep again resumes it"
+
+
+def test_a_sweep_runs_all_its_jobs_and_exits_with_the_highest_code(here: Here):
+    result = here("run", "-m", "truncate.policy=nowhere,last_turn", "transcripts.limit=2", "samples=1", QUIET)
+    assert result.code == 2
+    assert "truncate.policy=nowhere" in result.err
+    assert len(list((here.folder / "multirun").rglob("summary.json"))) == 1
+
+
+def test_report_makes_the_files_again(finished: Path, here: Here):
+    shutil.copytree(finished, here.folder / "run")
+    before = here.summary("run")
+    for name in ("summary.json", "report.md"):
+        (here.folder / "run" / name).unlink()
+    assert here("report", "run=run").code == 0
+    assert here.summary("run") == before
+    assert (here.folder / "run/report.md").read_text() == (finished / "report.md").read_text()
