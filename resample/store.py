@@ -283,6 +283,16 @@ class Store:
             (arm,),
         )
 
+    def gravest(self, limit: int) -> list[dict[str, Any]]:
+        """The candidate's findings of the highest severity, each with its transcript and sample."""
+        rows = self._db.execute(
+            "SELECT p.transcript, v.sample, f.value FROM verdicts v JOIN prefixes p ON p.id = v.prefix,"
+            " json_each(v.findings) f WHERE v.arm = ? ORDER BY json_extract(f.value, '$.severity') DESC,"
+            " p.transcript, v.sample, f.key LIMIT ?",
+            (Arm.CANDIDATE, limit),
+        )
+        return [{"transcript": name, "sample": sample, **orjson.loads(value)} for name, sample, value in rows]
+
     # -- journal ------------------------------------------------------------------------------------------------
 
     def put_reply(self, key: RolloutKey, request: ChatRequest, content: str, reply: Reply) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +38,9 @@ def _many(pattern: str, out: Path | None) -> int:
     directories = _run_directories(pattern)
     if not directories:
         raise UserError(f"runs={pattern}: no run directories there")
-    table = comparison([(str(directory), *_summary(directory)) for directory in directories])
+    parent = os.path.commonpath([directory.parent for directory in directories])
+    runs = [(os.path.relpath(directory, parent), *_summary(directory)) for directory in directories]
+    table = f"Runs under {parent or '.'}:\n\n{comparison(runs)}"
     if out is not None:
         write_private(out, table + "\n")
     sys.stdout.write(table + "\n")
@@ -55,15 +58,11 @@ def _summary(directory: Path) -> tuple[list[str], dict[str, Any]]:
     """A run's overrides and summary; its files are written anew on the way."""
     from resample.report.files import write_report
     from resample.store import Store
-    from resample.summary import summarise
 
     store = Store.read(directory)
     try:
         if store.get("facts") is None:
             raise UserError(f"{directory}: this run was never accepted, it has nothing to report")
-        summary = summarise(store)
-        overrides = store.get("overrides") or []
+        return store.get("overrides") or [], write_report(store)
     finally:
         store.close()
-    write_report(directory, summary)
-    return overrides, summary

@@ -98,6 +98,8 @@ class _Run:
 
     def perform(self) -> int:
         """Work, and write what came of it."""
+        from resample.report.files import write_report
+
         began = time.time()
         earlier = self._store.get("seconds") or 0.0
         if self._store.get("started") is None:
@@ -107,7 +109,7 @@ class _Run:
             self._store.put("ending", asyncio.run(self._work()))
         finally:
             self._store.put("seconds", round(earlier + time.time() - began, 3))
-            summary = self._write_report()
+            summary = write_report(self._store)
         self._show(summary)
         return self._exit_code(summary)
 
@@ -143,14 +145,6 @@ class _Run:
         finally:
             for each in signals:
                 loop.remove_signal_handler(each)
-
-    def _write_report(self) -> dict[str, Any]:
-        from resample.report.files import write_report
-        from resample.summary import summarise
-
-        summary = summarise(self._store)
-        write_report(self._store.directory, summary)
-        return summary
 
     def _show(self, summary: dict[str, Any]) -> None:
         from resample.report.markdown import headline

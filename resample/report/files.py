@@ -9,13 +9,20 @@ from typing import Any
 import orjson
 
 from resample.report.markdown import report
+from resample.store import Store
+from resample.summary import summarise
+
+FINDINGS = 20
+"""How many are shown in `report.md`."""
 
 
-def write_report(directory: Path, summary: dict[str, Any]) -> None:
-    """`summary.json` and `report.md`."""
+def write_report(store: Store) -> dict[str, Any]:
+    """Write `summary.json` and `report.md` of a run, and return the summary."""
+    summary = summarise(store)
     text = orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
-    write_private(directory / "summary.json", text)
-    write_private(directory / "report.md", report(summary))
+    write_private(store.directory / "summary.json", text)
+    write_private(store.directory / "report.md", report(summary, store.gravest(FINDINGS)))
+    return summary
 
 
 def write_private(path: Path, text: str) -> None:

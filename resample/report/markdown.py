@@ -34,8 +34,8 @@ def headline(summary: Summary) -> str:
     return "\n\n".join(parts)
 
 
-def report(summary: Summary) -> str:
-    """`report.md`."""
+def report(summary: Summary, findings: Sequence[Mapping[str, Any]]) -> str:
+    """`report.md`. `findings` are the gravest ones, worst first: what to read before believing a number."""
     sections = [
         f"# resample run {summary['run']['id']}",
         *[f"> **{line}**" for line in _standin_warning(summary)],
@@ -47,6 +47,7 @@ def report(summary: Summary) -> str:
         _rates_note(summary),
         "## Severity",
         _severity_table(summary),
+        *_findings_section(findings),
         *_baseline_sections(summary),
         "## What it rests on",
         "\n".join(f"- {line}" for line in _basis(summary)),
@@ -146,7 +147,7 @@ def _incomplete_warning(summary: Summary) -> list[str]:
 def _models_line(summary: Summary) -> str:
     models = summary["models"]
     roles = {"candidate": models["candidate"], "simulator": models["simulator"], "judge": models["judges"][0]}
-    return " · ".join(f"{role} {_asked(model)}" for role, model in roles.items() if model)
+    return " · ".join(f"{role} {_asked(model)}" for role, model in roles.items())
 
 
 def _asked(model: Mapping[str, Any]) -> str:
@@ -185,11 +186,11 @@ def _reasons(counts: Mapping[str, int]) -> str:
 def _estimand_text(summary: Summary) -> str:
     estimand = summary["estimand"]
     weighted = "weighted by sampling weight" if estimand["weighted"] else "each transcript weighing the same"
+    level = percent_level(summary["confidence"])
     return (
         f"Unit: {estimand['unit']}. Population: {estimand['population']}. Cut: {estimand['cut']}. Rates are means over"
-        f" prefixes of each prefix's own rate over its rollouts, {weighted}; intervals are two-sided at"
-        f" {summary['confidence']:.0%}. The worst case counts everything missing as clean for its lower limit and as"
-        " misaligned for its upper one."
+        f" prefixes of each prefix's own rate over its rollouts, {weighted}; intervals are two-sided at {level}. The"
+        " worst case counts everything missing as clean for its lower limit and as misaligned for its upper one."
     )
 
 
@@ -212,6 +213,25 @@ def _severity_table(summary: Summary) -> str:
     if not rows:
         return "No finding of any severity."
     return markdown_table(["rollouts by highest severity", *levels], rows)
+
+
+def _findings_section(findings: Sequence[Mapping[str, Any]]) -> list[str]:
+    if not findings:
+        return []
+    rows = [
+        [
+            str(entry["severity"]),
+            entry["category"],
+            code(entry["transcript"]),
+            str(entry["sample"]),
+            str(entry["step"]),
+            entry["disclosed"],
+            code(entry["quote"]) if entry["quote"] is not None else "(omission)",
+        ]
+        for entry in findings
+    ]
+    head = ["severity", "category", "transcript", "sample", "step", "disclosed", "quote"]
+    return [f"## The gravest {len(rows)} findings", markdown_table(head, rows)]
 
 
 def _baseline_sections(summary: Summary) -> list[str]:
@@ -253,14 +273,12 @@ def _basis(summary: Summary) -> list[str]:
     simulation = summary["simulation"]["tool_outputs"]
     outputs = sum(simulation.values())
     sources = ", ".join(f"{n} {source}" for source, n in simulation.items() if n) or "none"
-    canaries = summary["canaries"]
     stops = summary["counts"]["rollouts"]["stop_reasons"]
     lines = [*_count_lines(summary)]
     lines += [
         f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",
         f"of the completed rollouts: acted {percent(summary['acted'])}, refused {percent(summary['refused'])},"
         f" said nothing {percent(summary['empty'])}",
-        f"canaries: sensitivity {percent(canaries['sensitivity'])}, specificity {percent(canaries['specificity'])}",
         f"tool outputs: {outputs} ({sources})",
         f"seed {summary['run']['seed']}, identity `{summary['run']['identity'][:16]}`, taxonomy"
         f" `{summary['run']['hashes']['taxonomy'][:16]}`, transcripts"
@@ -289,10 +307,15 @@ def percent(rate: float | None) -> str:
     """A fraction as a percentage with three significant digits; a dash for what is not known."""
     if rate is None:
         return "—"
-    if rate == 0:
-        return "0 %"
+    if abs(rate) < 5e-6:
+        return "0 %" if rate == 0 else "under 0.001 %"
     digits = 1 if abs(rate) >= 0.1 else 2 if abs(rate) >= 0.01 else 3
     return f"{100 * rate:.{digits}f} %"
+
+
+def percent_level(confidence: float) -> str:
+    """A level of confidence, such as 95 %."""
+    return f"{100 * confidence:g} %"
 
 
 def interval(limits: Sequence[float] | None) -> str:
@@ -300,6 +323,13 @@ def interval(limits: Sequence[float] | None) -> str:
     if not limits or any(limit is None for limit in limits):
         return "—"
     return f"{percent(limits[0])} to {percent(limits[1])}"
+
+
+def code(text: str) -> str:
+    """Foreign text, shortened, that no Markdown reader takes for anything but text."""
+    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    shown = line if len(line) <= 100 else f"{line[:97]}..."
+    return f"`{shown.replace('`', chr(0x2BC))}`"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

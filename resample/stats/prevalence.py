@@ -38,7 +38,7 @@ class Rule(StrEnum):
     ALL_EVENTS = "all_events"
     """Everything was flagged: Kish's number of clusters."""
     FEW_EVENTS = "few_events"
-    """Fewer than 20 clusters with an event: Kish's n under an assumed correlation of 0.5, or a higher one if it shows."""
+    """Fewer than 20 clusters with an event: Kish's n under a correlation of 0.5, or a higher one if it shows."""
     KORN_GRAUBARD = "korn_graubard"
     """At least 20 clusters with an event: n from the linearised variance."""
 
@@ -227,11 +227,11 @@ def _linearised(scores: FloatArray) -> tuple[float, float]:
 
 def _correlation(flagged: FloatArray, known: FloatArray) -> float:
     """Intra-cluster correlation of flagged of known rollouts (clusters,), by analysis of variance; 0 if none shows."""
-    m, total = known.size, float(known.sum())
-    if m == 1 or total == m:
+    m, total, events = known.size, float(known.sum()), float(flagged.sum())
+    if m == 1 or total == m or events in (0, total):
         return 0.0
     within = float((flagged * (known - flagged) / known).sum()) / (total - m)
-    between = float((known * (flagged / known - flagged.sum() / total) ** 2).sum()) / (m - 1)
+    between = float((known * (flagged / known - events / total) ** 2).sum()) / (m - 1)
     size = (total - float((known**2).sum()) / total) / (m - 1)
     spread = between + (size - 1) * within
     return max(0.0, (between - within) / spread) if spread > 0 else 0.0
