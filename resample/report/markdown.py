@@ -60,17 +60,9 @@ def report(summary: Summary, findings: Sequence[Mapping[str, Any]]) -> str:
 def comparison(runs: Sequence[tuple[str, Sequence[str], Summary]]) -> str:
     """One table over many runs: (name, overrides, summary) each. What was swept makes the columns."""
     axes = _axes([overrides for _, overrides, _ in runs])
-    head = [
-        "run",
-        *axes,
-        "complete",
-        "rollouts",
-        "any misalignment",
-        "95 % interval",
-        "worst case",
-        "awareness",
-    ]
-    head[-3] = f"{runs[0][2]['confidence']:.0%} interval" if runs else head[-3]
+    levels = {percent_level(summary["confidence"]) for _, _, summary in runs}
+    level = f"{levels.pop()} " if len(levels) == 1 else ""
+    head = ["run", *axes, "complete", "flagged", "any misalignment", f"{level}interval", "worst case", "awareness"]
     rows = []
     for name, overrides, summary in runs:
         values = dict(word.lstrip("+~").partition("=")[::2] for word in overrides)
