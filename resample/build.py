@@ -77,14 +77,13 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
     """An engine with everything it needs, ready to run; connections and the stand-in end with it."""
     config = plan.config
     budget = Budget(config.budget.usd, config.budget.tokens)
-    for used in store.usage():
-        budget.add(used.usage)
     limits = Limits(config.concurrency, config.rate_limit.requests_per_minute, config.rate_limit.tokens_per_minute)
     server = start(plan.standin) if plan.standin is not None else None
     models: dict[Role, ChatModel] = {}
     try:
         for role, model in plan.roles.items():
             models[role] = _model(role, model, limits, budget, server.base_url if server else "")
+        _count_spent(store, models, budget)
         engine = _engine(plan, store, models, progress)
         if plan.config.preflight and engine.left():
             await _preflight(plan, store, models)
@@ -94,6 +93,14 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
             await each.close()
         if server is not None:
             server.close()
+
+
+def _count_spent(store: Store, models: Mapping[Role, ChatModel], budget: Budget) -> None:
+    """What a resumed run has already spent counts against its budgets."""
+    for used in store.usage():
+        model = models.get(Role(used.role))
+        own = model.budget if isinstance(model, Endpoint) else budget
+        own.add(used.usage)
 
 
 def _engine(plan: Plan, store: Store, asked: Mapping[Role, ChatModel], progress: Progress) -> Engine:
@@ -136,7 +143,7 @@ def _model(role: Role, model: configs.Model, limits: Limits, budget: Budget, sta
     return Endpoint(
         _transport(role, model, limits.concurrency or configs.RunConfig.concurrency, standin_url),
         limits=within,
-        budget=budget,
+        budget=Budget(model.budget.usd, model.budget.tokens, within=budget),
         price=_price(role, model),
         patience=Patience(attempts=model.attempts),
     )

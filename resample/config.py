@@ -23,6 +23,14 @@ class RateLimit:
 
 
 @dataclass
+class Budget:
+    """Null: no limit."""
+
+    usd: float | None = None
+    tokens: int | None = None
+
+
+@dataclass
 class Price:
     """USD per million tokens; null: by the bundled price map."""
 
@@ -54,6 +62,8 @@ class Model:
     concurrency: int | None = None
     """Calls in flight for this role alone."""
     rate_limit: RateLimit = field(default_factory=RateLimit)
+    budget: Budget = field(default_factory=Budget)
+    """For this role alone, within that of the run."""
     options: dict[str, Any] = field(default_factory=dict)
     """Further arguments of the target."""
 
@@ -99,14 +109,6 @@ class Canaries:
     """Rollouts of known answer in the judge's queue."""
 
     count: int = 24
-
-
-@dataclass
-class Budget:
-    """What a run may spend, all roles together; null: no limit."""
-
-    usd: float | None = None
-    tokens: int | None = None
 
 
 @dataclass
@@ -201,9 +203,7 @@ def check_run(config: RunConfig) -> None:
     _within(0, 1, max_failures=config.max_failures)
     if not 0 < config.confidence < 1:
         raise UserError(f"confidence={config.confidence}: must lie between 0 and 1")
-    for name in ("usd", "tokens"):
-        if (limit := getattr(config.budget, name)) is not None:
-            _positive(f"budget.{name}", limit)
+    _check_budget("budget", config.budget)
     _one_of("retry", config.retry, ("none", "failed"))
     _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
     for name in config.baselines:
@@ -240,6 +240,7 @@ def _check_model(role: str, model: Model) -> None:
     if model.concurrency is not None:
         _at_least(1, **{f"{role}.concurrency": model.concurrency})
     _check_rate_limit(f"{role}.rate_limit", model.rate_limit)
+    _check_budget(f"{role}.budget", model.budget)
     for name, value in model.headers.items():
         _check_header(role, name, value)
     for name in model.params:
@@ -261,6 +262,12 @@ def _check_header(role: str, name: str, value: str) -> None:
         raise UserError(
             f"{role}.headers.{name}: write env:NAME (an environment variable), so that no secret stands in a config"
         )
+
+
+def _check_budget(where: str, budget: Budget) -> None:
+    for name in ("usd", "tokens"):
+        if (limit := getattr(budget, name)) is not None:
+            _positive(f"{where}.{name}", limit)
 
 
 def _check_rate_limit(where: str, limit: RateLimit) -> None:

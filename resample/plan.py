@@ -142,7 +142,7 @@ class Plan:
 def _asked(model: configs.Model) -> dict[str, Any]:
     """What makes a role's answers what they are; not how fast, how often or at what price it is asked."""
     asked = asdict(model)
-    for name in ("timeout", "attempts", "price", "concurrency", "rate_limit", "api_key_env"):
+    for name in ("timeout", "attempts", "price", "concurrency", "rate_limit", "budget", "api_key_env"):
         del asked[name]
     asked["headers"] = sorted(asked["headers"])
     return asked

@@ -252,6 +252,16 @@ def test_a_spent_budget_stops_and_a_larger_one_goes_on(here: Here):
     assert results(here.folder / "run") == results(here.folder / "whole")
 
 
+def test_a_role_has_a_budget_of_its_own(here: Here):
+    words = ["run", "out=run", QUIET, "transcripts.limit=4", "samples=2"]
+    stopped = here(*words, "judge.budget.tokens=30000")
+    assert stopped.code == 4
+    used = checked(here.summary("run"))["usage"]
+    assert 0 < used["judge"]["prompt_tokens"] + used["judge"]["completion_tokens"] <= 30000
+    assert here(*words, "judge.budget.tokens=30000").code == 4, "what was spent counts when it goes on"
+    assert here(*words).code == 0
+
+
 def test_money_is_counted_by_a_price_of_the_users_own(here: Here):
     price = [f"{role}.price={{prompt:2,cached:1,completion:10}}" for role in ("candidate", "simulator", "judge")]
     result = here("run", "out=run", QUIET, "transcripts.limit=2", "samples=1", *price)

@@ -38,7 +38,8 @@ class Budget:
     expected.
     """
 
-    def __init__(self, usd: float | None = None, tokens: int | None = None) -> None:
+    def __init__(self, usd: float | None = None, tokens: int | None = None, *, within: Budget | None = None) -> None:
+        """A role's own budget lies `within` the one shared by all."""
         for name, value in (("budget.usd", usd), ("budget.tokens", tokens)):
             if value is not None and value < 0:
                 raise UserError(f"{name}: {value} is below 0; give an amount, or null for no limit")
@@ -48,11 +49,18 @@ class Budget:
         self._reserved = _Sum()
         self._by_role: dict[Role, _Sum] = {}
         self._settled = asyncio.Event()
+        self._within = within
 
     @property
     def limited(self) -> bool:
         """Whether there is any limit to keep."""
-        return self.usd is not None or self.tokens is not None
+        own = self.usd is not None or self.tokens is not None
+        return own or (self._within is not None and self._within.limited)
+
+    @property
+    def counts_money(self) -> bool:
+        """Whether a call without a price would break it."""
+        return self.usd is not None or (self._within is not None and self._within.counts_money)
 
     @property
     def spent_usd(self) -> float:
@@ -69,6 +77,8 @@ class Budget:
         self._spent.add(usage.usd or 0.0, tokens_of(usage))
         if role is not None:
             self._by_role.setdefault(role, _Sum()).add(usage.usd or 0.0, tokens_of(usage))
+        if self._within is not None:
+            self._within.add(usage, role)
 
     @asynccontextmanager
     async def admit(self, role: Role, guess: Usage) -> AsyncIterator[None]:
@@ -80,7 +90,11 @@ class Budget:
         usd, tokens = await self._room(role, guess)
         self._reserved.add(usd, tokens)
         try:
-            yield
+            if self._within is None:
+                yield
+            else:
+                async with self._within.admit(role, guess):
+                    yield
         finally:
             self._reserved.add(-usd, -tokens, -1)
             if self._reserved.calls == 0:

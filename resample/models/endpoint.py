@@ -75,7 +75,7 @@ class Endpoint:
         """Whether the provider takes a `json_schema`; without, a request's schema is left out."""
         self.models: Counter[str] = Counter()
         """Replies by the model id the provider returned."""
-        if self.budget.usd is not None and price is None:
+        if self.budget.counts_money and price is None:
             raise UserError(
                 f"budget.usd: no price is known for {transport.name}; give it one, or set budget.tokens instead"
             )
