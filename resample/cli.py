@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, NamedTuple
+from typing import Any
 
+from resample.commands import Invocation
 from resample.types import Exit, StoreFailed, UserError
 
 COMMANDS = {
@@ -27,16 +28,6 @@ COMMANDS = {
 
 _OPEN_KEYS = re.compile(r"^(\w+\.(params|headers|options)|standin\.rates)\.")
 """Keys under which anything may be set: Hydra would ask for a `+` before each."""
-
-
-class Invocation(NamedTuple):
-    """How a command was called, beside its config."""
-
-    overrides: list[str]
-    sweep: str | None
-    """The sweep's directory, in a sweep."""
-    swept: list[str]
-    """The overrides that tell this job of a sweep from its siblings."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

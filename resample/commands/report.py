@@ -6,12 +6,10 @@ import glob
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from resample.commands import Invocation
 from resample.types import Exit, UserError
-
-if TYPE_CHECKING:
-    from resample.cli import Invocation
 
 
 def perform(config: Any, invocation: Invocation) -> int:

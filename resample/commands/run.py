@@ -14,10 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from resample.commands import Invocation
 from resample.types import Exit, UserError
 
 if TYPE_CHECKING:
-    from resample.cli import Invocation
     from resample.config import RunConfig
     from resample.engine import Progress
     from resample.plan import Plan

@@ -5,12 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from resample.commands import Invocation
 from resample.types import Exit
-
-if TYPE_CHECKING:
-    from resample.cli import Invocation
 
 
 def perform(config: Any, invocation: Invocation) -> int:
