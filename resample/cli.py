@@ -6,6 +6,7 @@ the exit code is decided here, and errors are one line.
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import os
 import re
@@ -88,7 +89,7 @@ def _run_command(command: str, words: list[str]) -> int:
             hydra.main(version_base=None, config_path=str(bundled("conf")), config_name=command)(job)()
     except (HydraException, OmegaConfBaseException) as error:
         raise UserError(_one_line(error)) from None
-    except SystemExit as error:  # argparse has said what is wrong
+    except SystemExit as error:  # --help and the like
         return Exit.DONE if error.code in (0, None) else Exit.USAGE
     return max(codes, default=Exit.DONE)
 
@@ -116,18 +117,24 @@ def _internal(error: Exception) -> int:
 
 @contextmanager
 def _hydra_argv(command: str, words: Sequence[str]) -> Iterator[None]:
-    """Hydra reads the command line itself, and shows tracebacks unless it is told to raise."""
-    argv, full = sys.argv, os.environ.get("HYDRA_FULL_ERROR")
+    """Hydra reads the command line itself, says several lines of usage, and shows tracebacks unless told to raise."""
+    argv, full, complain = sys.argv, os.environ.get("HYDRA_FULL_ERROR"), argparse.ArgumentParser.error
     sys.argv = [f"resample {command}", *words]
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    argparse.ArgumentParser.error = _refuse  # type: ignore[assignment,method-assign]
     try:
         yield
     finally:
         sys.argv = argv
+        argparse.ArgumentParser.error = complain  # type: ignore[method-assign]
         if full is None:
             del os.environ["HYDRA_FULL_ERROR"]
         else:
             os.environ["HYDRA_FULL_ERROR"] = full
+
+
+def _refuse(parser: argparse.ArgumentParser, message: str) -> None:
+    raise UserError(message)
 
 
 def _open_key(word: str) -> str:

@@ -100,7 +100,8 @@ class Progress:
     def text(self) -> str:
         """What a bar says beside itself."""
         cost = "" if self.usd is None else f", ${self.usd:.2f}"
-        return f"{self.rollouts} rollouts, {self.failed} failed, {self.tokens / 1000:,.0f}k tokens{cost}"
+        counts = f"{self.rollouts} rollouts, {self.judged} judged, {self.failed} failed"
+        return f"{counts}, {self.tokens / 1000:,.0f}k tokens{cost}"
 
 
 class _Work(NamedTuple):

@@ -23,6 +23,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     [
         (["rnu"], "did you mean 'run'"),
         (["frobnicate"], "commands: run, report, standin"),
+        (["run", "--nope"], "--nope"),
         (["run", "foo=1"], "unknown key 'foo'"),
         (["run", "transcripts.foo=1"], "unknown key 'transcripts.foo'"),
         (["run", "samples=-3"], "samples=-3: must be at least 1"),

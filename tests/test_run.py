@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -321,6 +322,39 @@ def test_failures_stay_unless_asked_for_again(here: Here, monkeypatch: pytest.Mo
     assert again["any"]["missing"] == 0
     assert here(*few, "out=whole").code == 0
     assert results(here.folder / "run") == results(here.folder / "whole"), "no step was paid for twice"
+
+
+def test_a_verdict_that_failed_is_asked_for_anew(here: Here, monkeypatch: pytest.MonkeyPatch):
+    """A judge that talked rubbish is asked again with another seed; its old replies are kept, and not served."""
+    real = OpenAITransport.send
+    failing = True
+
+    async def send(self: OpenAITransport, request: ChatRequest) -> Reply:
+        reply = await real(self, request)
+        if failing and request.role == "judge" and hash_of(request) % 3 == 0:
+            raw = reply.raw.replace(b'"content":', b'"ignored":', 1)
+            return replace(reply, message=saying("I would rather talk about the weather."), raw=raw)
+        return reply
+
+    def hash_of(request: ChatRequest) -> int:
+        return int.from_bytes(request.prefix.digest[:4], "big")
+
+    monkeypatch.setattr(OpenAITransport, "send", send)
+    few = ["run", "out=run", QUIET, "transcripts.limit=6", "samples=2", "max_failures=0.9"]
+    assert here(*few).code == 0
+    first = checked(here.summary("run"))
+    failed = first["counts"]["verdicts"]["failed"]["unparseable"]
+    assert failed
+    assert first["any"]["missing"] == failed
+    failing = False
+    assert here(*few, "retry=failed").code == 0
+    again = checked(here.summary("run"))
+    assert again["counts"]["verdicts"]["failed"] == {}
+    assert again["usage"]["judge"]["requests"] > first["usage"]["judge"]["requests"]
+    assert again["usage"]["candidate"] == first["usage"]["candidate"], "nothing is resampled for it"
+    assert here(*few, "out=whole").code == 0
+    both = results(here.folder / "run"), results(here.folder / "whole")
+    assert both[0]["verdicts"] == both[1]["verdicts"]
 
 
 def test_too_many_failures_stop_a_run(here: Here):
