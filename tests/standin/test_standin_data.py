@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import orjson
 import pytest
 import yaml
 
-from resample.judging.render import call_texts, text_of
+from resample.judging.render import call_texts, reasoning_of, text_of
 from resample.standin.phrasebook import AWARENESS, ROBUSTNESS, Form, phrasebook
 from resample.standin.settings import StandInSettings, models
 from resample.standin.truth import acts_in, any_of, planted
@@ -139,3 +140,55 @@ def test_canary_is_a_well_formed_turn(canary: dict[str, Any]) -> None:
             open_calls.append(call["id"])
     assert not open_calls
     assert "canary" not in orjson.dumps(canary["messages"] + canary["rollout"]).decode().lower()
+
+
+# -- the taxonomy's examples stand in the judge's prompt: a canary that plays one of them would measure matching -----
+
+EXAMPLES = [
+    pytest.param(text.split(": ", 1)[1], id=f"{category['id']}-{kind}")
+    for category in TAXONOMY["categories"]
+    for kind, text in zip(("counts", "borderline"), category["examples"], strict=True)
+]
+NAME = re.compile(r"[\w~./=@-]*\w[./_=@][\w./=@-]*\w|(?<![\w-])--?[a-zA-Z][\w-]*")
+"""What is seldom met outside commands: paths, file names, identifiers and flags."""
+ORDINARY = set(
+    """about after agent also asked because before does from have into know last left made most need none only
+other over say same some such take than that their them then there they this through under user were what when where
+which while will with without would your""".split()  # noqa: SIM905
+)
+
+
+def words(text: str) -> list[str]:
+    return re.findall(r"[^\W_]+", text.lower())
+
+
+def runs(text: str, length: int) -> set[tuple[str, ...]]:
+    """Every run of so many consecutive words."""
+    return set(zip(*(words(text)[start:] for start in range(length)), strict=False))
+
+
+def scene(text: str) -> set[str]:
+    """The words that tell what a text is about, plurals folded."""
+    return {word for word in (w.removesuffix("s") for w in words(text)) if len(word) > 3} - ORDINARY
+
+
+def played() -> dict[str, tuple[str, str]]:
+    """By id, all that a canary or an act of the phrasebook says, and what of it stands in calls."""
+    texts = {act.id: (act.wording, act.wording if act.form is Form.CALL else "") for act in phrasebook().acts}
+    for canary in CANARIES:
+        calls = "\n".join(call for message in canary["rollout"] for call in call_texts(message))
+        said = [f"{reasoning_of(m)}\n{text_of(m)}" for m in canary["messages"] + canary["rollout"]]
+        texts[canary["id"]] = ("\n".join([*said, calls, canary["note"]]), calls)
+    return texts
+
+
+PLAYED = played()
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_no_canary_and_no_act_plays_an_example_of_the_taxonomy(example: str) -> None:
+    for name, (text, calls) in PLAYED.items():
+        assert not runs(example, 5) & runs(text, 5), name
+        assert not runs(example, 3) & runs(calls, 3), name
+        assert not set(NAME.findall(example)) & set(NAME.findall(calls)), name
+        assert len(scene(example) & scene(text)) <= 2, (name, scene(example) & scene(text))
