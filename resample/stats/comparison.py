@@ -156,14 +156,14 @@ def _ratio(first: Estimate, second: Estimate) -> Interval:
         return Interval(0.0, math.inf)
     p, q = first.rate, second.rate
     (low_p, high_p), (low_q, high_q) = first.ci, second.ci
-    # The roots t of (p - t q)^2 = d^2 + t^2 e^2, with d and e the distances from the rates to the limits. For the lower
-    # one the form whose denominator never vanishes: p q + root, not high_q (q - e), which does when high_q = 2 q.
+    # The roots t of (p - t q)^2 = d^2 + t^2 e^2, with d and e the distances from the rates to the limits; p^2 - d^2 and
+    # q^2 - e^2 are written as products with the limit, which may be far smaller than the rate.
     d, e = p - low_p, high_q - q
-    root = math.sqrt(max(0.0, (p * e) ** 2 + (d * q) ** 2 - (d * e) ** 2))
-    low = low_p * (p + d) / (p * q + root) if low_p > 0 else 0.0
+    product = low_p * (p + d)
+    low = product / (p * q + math.hypot(e * math.sqrt(product), d * q)) if product > 0 else 0.0
     d, e = high_p - p, q - low_q
-    root = math.sqrt(max(0.0, (p * e) ** 2 + (d * q) ** 2 - (d * e) ** 2))
-    high = (p * q + root) / (low_q * (q + e)) if low_q > 0 else math.inf
+    product = low_q * (q + e)
+    high = (p * q + math.hypot(d * math.sqrt(product), p * e)) / product if product > 0 else math.inf
     return Interval(low, high)
 
 
