@@ -11,17 +11,17 @@ from dataclasses import dataclass, field
 from resample.actions import ActionStyle, style
 from resample.seeds import derive
 from resample.types import (
-    BudgetSpent,
     ChatModel,
     ChatRequest,
     Fault,
+    Hears,
     Message,
     ModelError,
     Prefix,
     Reply,
     Role,
     Rollout,
-    SimulatorError,
+    RunStopped,
     SimulatorSession,
     Source,
     StopReason,
@@ -54,12 +54,17 @@ async def play(
     max_steps: int,
     role: Role = Role.CANDIDATE,
 ) -> Rollout:
-    """Resample the turn after `prefix`. A failure is a stop reason; only BudgetSpent is raised."""
+    """Resample the turn after `prefix`. A failure is a stop reason; only RunStopped is raised.
+
+    Candidate and simulator may be anybody's code: whatever they raise fails this rollout, visibly, and no other.
+    """
     turn = _Turn()
     try:
         session = simulator.open(prefix, original, derive(seed, Role.SIMULATOR))
-    except (SimulatorError, ModelError, OSError, ValueError) as error:
-        return turn.end(StopReason.SIMULATOR_ERROR, f"open: {error}")
+    except RunStopped:
+        raise
+    except Exception as error:
+        return turn.end(StopReason.SIMULATOR_ERROR, f"open: {type(error).__name__}: {error}")
     known_tools = frozenset(_tool_name(schema) for schema in prefix.tools.items)
     actions = style(prefix.actions)
     for step in range(max_steps):
@@ -68,6 +73,10 @@ async def play(
             reply = await candidate.complete(request)
         except ModelError as error:
             return turn.end(_CANDIDATE_FAULTS[error.fault], str(error))
+        except RunStopped:
+            raise
+        except Exception as error:
+            return turn.end(StopReason.CANDIDATE_ERROR, f"{type(error).__name__}: {error}")
         turn.messages.append(reply.message)
         calls = actions.calls(reply.message)
         if (ending := _ending(reply, calls, prefix)) is not None:
@@ -110,16 +119,18 @@ async def _answer_all(
     """Append the output of every call, in order; the ended rollout if one could not be answered."""
     for call in calls:
         output = _harness_error(call, known_tools)
-        if output is None:
+        if output is not None:
+            if isinstance(session, Hears):
+                session.hear(call, output)
+        else:
             try:
                 output = await session.answer(call)
-            except BudgetSpent:
+            except RunStopped:
                 raise
             except ModelError as error:
                 reason = _SIMULATOR_FAULTS.get(error.fault, StopReason.SIMULATOR_ERROR)
                 return turn.end(reason, f"{call.name}: {error}")
             except Exception as error:
-                # A simulator may be anybody's code: what it raises fails this rollout, visibly, and no other.
                 return turn.end(StopReason.SIMULATOR_ERROR, f"{call.name}: {type(error).__name__}: {error}")
         turn.messages.append(actions.output(call, output.content))
         turn.sources.append(output.source)

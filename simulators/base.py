@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import NamedTuple
 
 import orjson
 
 from resample.actions import style
-from resample.types import Message, Prefix, SimulatorError, ToolCall, ToolOutput
+from resample.types import Message, Prefix, SimulatorError, ToolCall
 
 
 class Unknown(SimulatorError):
     """This simulator cannot be sure of the answer: ask the next one, never guess."""
-
-
-@runtime_checkable
-class Hears(Protocol):
-    """A session that wants to know what was answered by another rung."""
-
-    def hear(self, call: ToolCall, output: ToolOutput) -> None:
-        """Keep account of a call that another rung answered."""
-        ...
 
 
 class RecordedCall(NamedTuple):

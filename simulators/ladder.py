@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from resample.types import (
     ChatModel,
+    Hears,
     Message,
     Prefix,
     SimulatorSession,
@@ -13,7 +14,7 @@ from resample.types import (
     ToolOutput,
     ToolSimulator,
 )
-from simulators.base import Hears, Unknown
+from simulators.base import Unknown
 from simulators.llm import LLMSimulator
 from simulators.recorded import Recorded
 
@@ -42,11 +43,18 @@ class LadderSession:
                 output = await session.answer(call)
             except Unknown:
                 continue
-            for other in self._sessions:
-                if other is not session and isinstance(other, Hears):
-                    other.hear(call, output)
+            self._tell(call, output, besides=session)
             return output
         raise Unknown(f"no simulator could answer {call.name}")
+
+    def hear(self, call: ToolCall, output: ToolOutput) -> None:
+        """Tell every rung of a call that the harness answered."""
+        self._tell(call, output)
+
+    def _tell(self, call: ToolCall, output: ToolOutput, besides: SimulatorSession | None = None) -> None:
+        for session in self._sessions:
+            if session is not besides and isinstance(session, Hears):
+                session.hear(call, output)
 
 
 def standard_ladder(model: ChatModel, seed: int = 0) -> Ladder:

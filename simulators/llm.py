@@ -86,6 +86,8 @@ class LLMSession:
         content = reply.message.get("content") or ""
         if reply.message.get("refusal") or reply.finish_reason == "content_filter":
             raise SimulatorError(f"the simulator's model refused: {reply.message.get('refusal') or 'filtered'}")
+        if reply.finish_reason == "length":
+            raise SimulatorError("the simulator's model was cut off at its token limit: see simulator.params")
         if not content.strip():
             raise SimulatorError("the simulator's model answered nothing")
         output = ToolOutput("" if content.strip() == EMPTY else content, Source.LLM)

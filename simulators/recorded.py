@@ -30,9 +30,19 @@ class RecordedSession:
 
     async def answer(self, call: ToolCall) -> ToolOutput:
         """The recorded output of this very call. Raises Unknown once the rollout has left the recording."""
+        expected = self._follow(call)
+        if expected is None or expected.output is None:
+            raise Unknown("the original turn made no such call here")
+        return ToolOutput(expected.output, Source.RECORDED)
+
+    def hear(self, call: ToolCall, output: ToolOutput) -> None:
+        """A call the harness answered is one of the candidate's calls, too. (Others were asked here first.)"""
+        if output.source is Source.HARNESS:
+            self._follow(call)
+
+    def _follow(self, call: ToolCall) -> RecordedCall | None:
+        """The original's call at this place; None from the first one on that differs."""
         expected = self._recording[self._next] if self._next < len(self._recording) else None
         self._next += 1
         self._in_step = self._in_step and expected is not None and same_call(expected.call, call)
-        if not self._in_step or expected is None or expected.output is None:
-            raise Unknown("the original turn made no such call here")
-        return ToolOutput(expected.output, Source.RECORDED)
+        return expected if self._in_step else None

@@ -48,6 +48,8 @@ class Indexed:
     messages: int
     """In the whole transcript."""
     prior_turns: int
+    tools: int
+    """Tool schemas the candidate is given."""
     tools_inferred: bool
 
 
@@ -127,6 +129,7 @@ def _entry(located: Located, policy: Policy) -> Indexed | Excluded:
         cut_end=cut.end,
         messages=len(transcript.messages),
         prior_turns=prefix.prior_turns,
+        tools=len(prefix.tools.items),
         tools_inferred=prefix.tools_inferred,
     )
 

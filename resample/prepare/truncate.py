@@ -64,7 +64,10 @@ def last_action(messages: Sequence[Message], style: ActionStyle) -> Cut | Proble
     last = _last_assistant(messages)
     if last is None:
         return Problem(Reason.NO_ASSISTANT)
-    return _checked(messages, Cut(last, turn_end(messages, last, style)))
+    index = last
+    while index > 0 and messages[index - 1]["role"] == "assistant":
+        index -= 1  # messages in a row are one action: no provider takes a prompt that ends with half of it
+    return _checked(messages, Cut(index, turn_end(messages, last, style)))
 
 
 _POPULATION = "the transcripts that were included, one {unit} each"
@@ -94,9 +97,10 @@ POLICIES = {
 
 
 def turn_end(messages: Sequence[Message], index: int, style: ActionStyle) -> int:
-    """The index of the first message after `index` that begins a turn; the end if none does."""
+    """Where the turn of the last assistant message, at `index`, ends: after the outputs that follow it."""
     later = range(index + 1, len(messages))
-    return next((i for i in later if _begins_turn(messages, i, style)), len(messages))
+    begun = (i for i in later if _begins_turn(messages, i, style) or messages[i]["role"] in ("system", "developer"))
+    return next(begun, len(messages))
 
 
 def count_turns(messages: Sequence[Message], style: ActionStyle) -> int:
