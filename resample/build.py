@@ -34,10 +34,11 @@ _PER_MILLION = 1e-6
 def make_plan(config: configs.RunConfig) -> Plan:
     """Resolve a checked config, without a connection. Raises UserError for what cannot work, such as a missing key."""
     taxonomy = read_taxonomy(config.taxonomy)
-    canaries = bundled_canaries(taxonomy.id)
-    if config.canaries.count > len(canaries):
-        raise UserError(f"canaries.count={config.canaries.count}: there are {len(canaries)} canaries")
-    drawn = random.Random(derive(config.seed, "canaries")).sample(canaries, config.canaries.count)
+    canaries = bundled_canaries(taxonomy.ids)
+    if config.canaries.count is not None and config.canaries.count > len(canaries):
+        raise UserError(f"canaries.count={config.canaries.count}: for this taxonomy there are {len(canaries)}")
+    count = len(canaries) if config.canaries.count is None else config.canaries.count
+    drawn = random.Random(derive(config.seed, "canaries")).sample(canaries, count)
     roles = _roles(config)
     settings = standin_settings(config.standin, config.seed)
     played = any(model.model.startswith(STANDIN) for model in roles.values())

@@ -18,7 +18,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from resample.commands import Invocation
+from resample.commands import Invocation, say, warn
 from resample.types import Exit, StoreFailed, UserError
 
 COMMANDS = {
@@ -36,10 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         if not words or words[0] in ("-h", "--help"):
-            print(_usage())  # noqa: T201
+            say(_usage())
             return Exit.DONE
         if words[0] == "--version":
-            print(f"resample {_version()}")  # noqa: T201
+            say(f"resample {_version()}")
             return Exit.DONE
         if words[0] not in COMMANDS:
             near = difflib.get_close_matches(words[0], COMMANDS, n=1)
@@ -50,9 +50,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(" ".join(["resample", *words[:1]]), str(error), Exit.USAGE)
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.DONE
     except Exception as error:
         return _internal(error)
 
@@ -63,7 +60,9 @@ def _run_command(command: str, words: list[str]) -> int:
     from hydra.core.hydra_config import HydraConfig
     from hydra.errors import HydraException
     from hydra.types import RunMode
+    from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     from resample.config import register
     from resample.paths import bundled
@@ -75,7 +74,7 @@ def _run_command(command: str, words: list[str]) -> int:
 
     def job(config: Any) -> None:
         runtime = HydraConfig.get()
-        overrides = list(runtime.overrides.task)
+        overrides = [str(word) for word in OmegaConf.to_container(runtime.overrides.task, resolve=False) or ()]
         in_sweep = runtime.mode == RunMode.MULTIRUN
         invocation = Invocation(
             overrides,
@@ -83,25 +82,34 @@ def _run_command(command: str, words: list[str]) -> int:
             [word for word in overrides if word.lstrip("+~").split("=")[0] in swept],
         )
         codes.append(_perform(command, config, invocation))
+        if codes[-1] in (Exit.INTERRUPTED, Exit.TERMINATED):
+            raise SystemExit(codes[-1])  # and with it the rest of a sweep
 
     try:
         with _hydra_argv(command, words):
             hydra.main(version_base=None, config_path=str(bundled("conf")), config_name=command)(job)()
-    except (HydraException, OmegaConfBaseException) as error:
+    except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(_one_line(error)) from None
-    except SystemExit as error:  # --help and the like
-        return Exit.DONE if error.code in (0, None) else Exit.USAGE
+    except SystemExit as error:  # --help and the like, or a signal
+        codes.append(error.code if isinstance(error.code, int) else Exit.DONE)
     return max(codes, default=Exit.DONE)
 
 
 def _perform(command: str, config: Any, invocation: Invocation) -> int:
     """One job. Its bad input ends this job, not the sweep it belongs to."""
-    perform: Callable[[Any, Invocation], int] = import_module(f"resample.commands.{command}").perform
+    from sqlite3 import DatabaseError
+
+    from resample.config import check_keys
+
     try:
+        check_keys(config)
+        perform: Callable[[Any, Invocation], int] = import_module(f"resample.commands.{command}").perform
         return perform(config, invocation)
     except UserError as error:
         where = f" ({', '.join(invocation.swept)})" if invocation.swept else ""
         return _complain(f"resample {command}{where}", str(error), Exit.USAGE)
+    except DatabaseError as error:
+        return _complain(f"resample {command}", f"the run's run.sqlite cannot be read: {error}", Exit.USAGE)
     except StoreFailed as error:
         return _complain(f"resample {command}", f"{error}; the same command goes on", Exit.INCOMPLETE)
     except Exception as error:  # here, or Hydra would print a text of its own
@@ -146,7 +154,7 @@ def _swept_keys(words: Sequence[str]) -> set[str]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
 
-    if not {"-m", "--multirun"} & set(words):
+    if not {"-m", "--multirun", "hydra.mode=MULTIRUN"} & set(words):
         return set()
     try:
         parsed = OverridesParser.create().parse_overrides([word for word in words if _is_override(word)])
@@ -173,7 +181,9 @@ def _one_line(error: BaseException) -> str:
 
 
 def _complain(who: str, text: str, code: Exit) -> int:
-    sys.stderr.write(f"{who}: {' '.join(text.split())}\n")
+    from resample.models.failures import shorten
+
+    warn(f"{who}: {shorten(text, 2000)}")
     return code
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
+from omegaconf import OmegaConf
 
 from resample.types import UserError
 
@@ -108,7 +110,8 @@ class Truncate:
 class Canaries:
     """Rollouts of known answer in the judge's queue."""
 
-    count: int = 24
+    count: int | None = None
+    """At least 20; null: all there are for the taxonomy."""
 
 
 @dataclass
@@ -193,13 +196,43 @@ def register() -> None:
     store.store(name="standin_schema", node=StandInConfig)
 
 
+def check_keys(config: Any, path: str = "") -> None:
+    """Raise UserError for a key that the schema does not have: Hydra's `+key=value` would add any."""
+    schema = OmegaConf.get_type(config)
+    if not is_dataclass(schema):
+        return
+    known = [entry.name for entry in fields(schema)]
+    for name in config:
+        here = f"{path}{name}"
+        if name not in known:
+            near = difflib.get_close_matches(str(name), known, n=1)
+            raise UserError(f"unknown key {here!r}" + (f"; did you mean {path}{near[0]}?" if near else ""))
+        if OmegaConf.is_dict(config) and not OmegaConf.is_missing(config, name):
+            node = config._get_node(name)
+            if OmegaConf.is_dict(node):
+                check_keys(node, f"{here}.")
+
+
+def check_no_environment(config: Any) -> None:
+    """Raise UserError where a value of the environment would be copied into what is kept of a role's settings."""
+    raw = OmegaConf.to_container(config, resolve=False)
+    for role in ROLES:
+        for name in ("params", "headers", "options"):
+            if "${oc.env:" in str(raw[role][name]):  # type: ignore[call-overload,index]
+                raise UserError(
+                    f"{role}.{name}: ${{oc.env:...}} would copy a value of the environment into the run;"
+                    f" use {role}.api_key_env=NAME, or env:NAME in {role}.headers"
+                )
+
+
 def check_run(config: RunConfig) -> None:
     """Raise UserError for the first value that no run can have."""
     _at_least(1, samples=config.samples, max_steps=config.max_steps, concurrency=config.concurrency)
-    _at_least(0, seed=config.seed)
+    _within(0, 2**63 - 1, seed=config.seed)
     if config.transcripts.limit is not None:
         _at_least(1, **{"transcripts.limit": config.transcripts.limit})
-    _at_least(20, **{"canaries.count": config.canaries.count})
+    if config.canaries.count is not None:
+        _at_least(20, **{"canaries.count": config.canaries.count})
     _within(0, 1, max_failures=config.max_failures)
     if not 0 < config.confidence < 1:
         raise UserError(f"confidence={config.confidence}: must lie between 0 and 1")
@@ -234,7 +267,9 @@ def _check_model(role: str, model: Model) -> None:
     if model.model == "recorded" and role != "candidate":
         raise UserError(f"{role}.model=recorded: only a candidate can be the original turn itself")
     if model.base_url is not None and not re.match(r"https?://[^/\s]", model.base_url):
-        raise UserError(f"{role}.base_url={model.base_url}: must begin with http:// or https://")
+        raise UserError(f"{role}.base_url={model.base_url.rpartition('@')[2]}: must begin with http:// or https://")
+    if model.base_url is not None and "@" in model.base_url.split("/")[2]:
+        raise UserError(f"{role}.base_url: a password must not stand in a config; use {role}.api_key_env or headers")
     _positive(f"{role}.timeout", model.timeout)
     _at_least(1, **{f"{role}.attempts": model.attempts})
     if model.concurrency is not None:
@@ -243,22 +278,40 @@ def _check_model(role: str, model: Model) -> None:
     _check_budget(f"{role}.budget", model.budget)
     for name, value in model.headers.items():
         _check_header(role, name, value)
-    for name in model.params:
-        if _SECRET_PARAM.search(name):
-            raise UserError(f"{role}.params.{name}: a secret must not stand in a config; use {role}.api_key_env=NAME")
-    if model.base_url is not None and "@" in model.base_url.split("/")[2]:
-        raise UserError(f"{role}.base_url: a password must not stand in a config; use {role}.api_key_env or headers")
+    for where, given in (("params", model.params), ("options", model.options)):
+        if name := _secret_in(given):
+            raise UserError(f"{role}.{where}: {name} holds a secret; use {role}.api_key_env=NAME or {role}.headers")
+    if model.api_key_env is not None and not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", model.api_key_env):
+        raise UserError(f"{role}.api_key_env: must be the name of an environment variable, not a key")
 
 
-_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
-_SECRET_PARAM = re.compile(
-    r"api_?key|secret|password|authorization|(access|auth|session)_token|aws_\w*key", re.IGNORECASE
+def _secret_in(given: Any, path: str = "") -> str:
+    """The path of the first entry whose name says that it holds a secret; an empty text if there is none."""
+    if isinstance(given, dict):
+        for name, value in given.items():
+            here = f"{path}.{name}" if path else str(name)
+            if found := here if _SECRET_NAME.search(str(name)) else _secret_in(value, here):
+                return found
+    elif isinstance(given, list | tuple):
+        for value in given:
+            if found := _secret_in(value, path):
+                return found
+    elif isinstance(given, str) and _SECRET_VALUE.search(given):
+        return path
+    return ""
+
+
+_SECRET_NAME = re.compile(
+    r"api[_-]?key|secret|password|authorization|credential|cookie|(access|auth|session|ad|id)[_-]token|aws_\w*key",
+    re.IGNORECASE,
 )
+_SECRET_VALUE = re.compile(r"^(Bearer|Basic) \S|^sk-\w{8}|^(ghp|gho|xox[a-z])[_-]\w{8}|^AKIA\w{12}")
+_SECRET_HEADER = re.compile(r"auth|key|token|secret|cookie|password|credential", re.IGNORECASE)
 
 
 def _check_header(role: str, name: str, value: str) -> None:
     """A header that carries a secret may only name the environment variable that holds it."""
-    if _SECRET_HEADER.search(name) and not value.startswith("env:"):
+    if (_SECRET_HEADER.search(name) or _SECRET_VALUE.search(value)) and not value.startswith("env:"):
         raise UserError(
             f"{role}.headers.{name}: write env:NAME (an environment variable), so that no secret stands in a config"
         )

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
+from resample.actions import style
 from resample.journal import journalling
 from resample.judging.canaries import Canary
 from resample.prepare.index import Indexed
@@ -30,6 +31,7 @@ from resample.types import (
     Role,
     Rollout,
     RolloutKey,
+    RunStopped,
     Source,
     StopReason,
     ToolSimulator,
@@ -212,7 +214,7 @@ class Engine:
                 self._forget(key, stop_reason, outcome)
             played = stop_reason is not None and not stop_reason.failed
             if self._models[key.arm] is None:
-                yield _Work(key, prefix, original, _recorded(original))
+                yield _Work(key, prefix, original, _recorded(prefix, original))
             else:
                 yield _Work(key, prefix, original, self._store.rollout(key) if played else None)
 
@@ -269,7 +271,7 @@ class Engine:
     async def _judge_blind(self, prefix: Prefix, rollout: Rollout) -> Verdict:
         try:
             return await self._judge.judge(prefix, rollout.blind())
-        except BudgetSpent:
+        except RunStopped:
             raise
         except Exception as error:
             # A judge may be anybody's code: what it raises is a missing verdict with its reason, and never a "no".
@@ -286,7 +288,14 @@ class Engine:
         progress.changed(progress)
 
 
-def _recorded(original: Sequence[Message]) -> Rollout:
-    """The original turn as a rollout."""
-    outputs = sum(1 for message in original if message["role"] != "assistant")
-    return Rollout(tuple(original), StopReason.ENDED, (Source.RECORDED,) * outputs)
+def _recorded(prefix: Prefix, original: Sequence[Message]) -> Rollout:
+    """The original turn as a rollout. One that the log breaks off is cut off: no finding in it says little."""
+    calls = style(prefix.actions).calls(original[-1])
+    if any(call.name in prefix.terminal_tools for call in calls):
+        reason = StopReason.TERMINAL_TOOL
+    elif calls or original[-1]["role"] != "assistant":
+        reason = StopReason.MAX_STEPS
+    else:
+        reason = StopReason.ENDED
+    outputs = sum(1 for message in original if message["role"] == "tool")
+    return Rollout(tuple(original), reason, (Source.RECORDED,) * outputs)

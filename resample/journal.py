@@ -69,6 +69,8 @@ class JournalledModel:
         parts = (key.prefix, key.sample, request.step, request.role, *([again] if again else []))
         seeded = replace(request, seed=derive(self._seed, *parts))
         reply = await self._model.complete(seeded)
+        if not reply.raw:  # a model of the user's own need not know the wire form; the journal is kept in it
+            reply = replace(reply, raw=_wire_form(reply))
         self._store.put_reply(key, seeded, content, reply)
         self._paid(reply.usage)
         await self._store.relieve()
@@ -77,6 +79,11 @@ class JournalledModel:
     async def close(self) -> None:
         """Close the model."""
         await self._model.close()
+
+
+def _wire_form(reply: Reply) -> bytes:
+    choice = {"index": 0, "message": reply.message, "finish_reason": reply.finish_reason}
+    return orjson.dumps({"model": reply.model, "system_fingerprint": reply.fingerprint, "choices": [choice]})
 
 
 def content_hash(request: ChatRequest) -> str:

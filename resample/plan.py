@@ -7,6 +7,7 @@ difference is refused with its name.
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -95,6 +96,7 @@ class Plan:
                 "transcripts": transcripts,
             },
             models=self._asked_models(),
+            judge=self.judge_name,
             estimand={**estimand._asdict(), "weighted": weighted},
             arms=self.arms,
             categories=list(self.taxonomy.ids),
@@ -103,6 +105,7 @@ class Plan:
             canaries={c.prefix.id: {"id": c.id, "expected": sorted(c.expected)} for c in self.canaries},
             confidence=config.confidence,
             seed=config.seed,
+            max_failures=config.max_failures,
             standin=self._standin_facts(),
         )
 
@@ -145,6 +148,8 @@ def _asked(model: configs.Model) -> dict[str, Any]:
     for name in ("timeout", "attempts", "price", "concurrency", "rate_limit", "budget", "api_key_env"):
         del asked[name]
     asked["headers"] = sorted(asked["headers"])
+    if model.model.startswith("openai/"):
+        asked["base_url"] = model.base_url or os.environ.get("OPENAI_BASE_URL")
     return asked
 
 
@@ -264,6 +269,5 @@ def _nothing_to_do(plan: Plan, excluded: list[Excluded]) -> str:
         return f"transcripts.path={path}: no transcripts there"
     first = excluded[0]
     where = first.file if first.line is None else f"{first.file}:{first.line}"
-    return (
-        f"transcripts.path={path}: none of {len(excluded)} is usable; the first: {where}: {first.reason} {first.detail}"
-    )
+    detail = f" ({first.detail})" if first.detail else ""
+    return f"transcripts.path={path}: none of {len(excluded)} is usable; the first: {where}: {first.reason}{detail}"

@@ -18,6 +18,7 @@ CREATE TABLE IF NOT EXISTS prefixes (
     cut_end INTEGER NOT NULL,
     messages INTEGER NOT NULL,
     prior_turns INTEGER NOT NULL,
+    tools INTEGER NOT NULL,
     tools_inferred INTEGER NOT NULL,
     draw INTEGER NOT NULL  -- the place of its cluster in the drawn order
 );
@@ -78,6 +79,7 @@ CREATE TABLE IF NOT EXISTS requests (
     completion_tokens INTEGER NOT NULL,
     reasoning_tokens INTEGER NOT NULL,
     usd REAL,
+    estimated INTEGER NOT NULL,  -- the provider reported no usage
     seconds REAL NOT NULL,
     retries INTEGER NOT NULL,
     answered REAL NOT NULL,  -- seconds since 1970

@@ -11,6 +11,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ import zstandard
 from filelock import FileLock, Timeout
 
 from resample.formats.exclusions import Excluded
+from resample.judging.render import call_texts, text_of
 from resample.prepare.index import Indexed
 from resample.types import (
     Arm,
@@ -44,6 +46,15 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 _MAX_BACKLOG = 5000
 
 
+class Unit(NamedTuple):
+    """One prefix of the plan, as far as statistics need to know it."""
+
+    prefix: str
+    transcript: str
+    cluster: str
+    weight: float
+
+
 class StoredReply(NamedTuple):
     """An answered call of the journal."""
 
@@ -60,6 +71,8 @@ class RoleUsage(NamedTuple):
     requests: int
     usage: Usage
     retries: int
+    estimated: int
+    """Calls of which the provider reported no usage."""
 
 
 class Store:
@@ -69,7 +82,7 @@ class Store:
         self.directory = directory
         self._lock = lock
         path = directory / FILE
-        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db = sqlite3.connect(path, isolation_level=None) if lock is not None else _look_at(path)
         self._writer = Writer(path) if lock is not None else None
         self._known_texts: set[str] = set()
         self._zip = zstandard.ZstdCompressor(level=3)
@@ -151,7 +164,8 @@ class Store:
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute("CREATE TEMP TABLE incoming AS SELECT * FROM prefixes WHERE 0")
-            db.executemany(f"INSERT INTO incoming VALUES ({_marks(15)})", ((*_index_row(e), draw) for e, draw in rows))
+            insert = f"INSERT INTO incoming VALUES ({_marks(16)})"
+            db.executemany(insert, ((*astuple(entry), draw) for entry, draw in rows))
             self._check_extension()
             db.execute("DELETE FROM prefixes")
             db.execute("INSERT INTO prefixes SELECT * FROM incoming")
@@ -171,8 +185,9 @@ class Store:
         if lost:
             transcript, file = lost[0]
             raise UserError(
-                f"out={self.directory}: {len(lost)} transcripts of this run are missing or have changed, the first is"
-                f" {transcript!r} ({file}); a run can be extended, not changed: choose another out"
+                f"out={self.directory}: {len(lost)} transcripts of this run are missing (was transcripts.limit"
+                f" lowered?) or have changed, the first is {transcript!r} ({file}); a run can be extended, not changed:"
+                " choose another out"
             )
 
     def prefix_count(self) -> int:
@@ -191,12 +206,24 @@ class Store:
                 return
             for row in page:
                 entry = _indexed(row)
-                last = (row[14], entry.cluster, entry.prefix)
-                yield entry, row[14]
+                last = (row[-1], entry.cluster, entry.prefix)
+                yield entry, row[-1]
+
+    def units(self) -> list[Unit]:
+        """Every prefix of the plan, in drawn order."""
+        rows = self._db.execute("SELECT id, transcript, cluster, weight FROM prefixes ORDER BY draw, cluster, id")
+        return [Unit(*row) for row in rows]
 
     def transcript_count(self) -> int:
         """How many transcripts the plan uses."""
         return int(self._db.execute("SELECT count(DISTINCT transcript) FROM prefixes").fetchone()[0])
+
+    def tools(self) -> dict[str, int]:
+        """How many prefixes have the log's own tool schemas, inferred ones, or none."""
+        given, inferred, none = self._db.execute(
+            "SELECT sum(tools > 0 AND NOT tools_inferred), sum(tools_inferred), sum(tools = 0) FROM prefixes"
+        ).fetchone()
+        return {"given": given or 0, "inferred": inferred or 0, "none": none or 0}
 
     def excluded(self) -> list[Excluded]:
         """What was read and is not used."""
@@ -214,8 +241,8 @@ class Store:
             orjson.dumps(rollout.messages).decode(),
             orjson.dumps(rollout.sources).decode(),
             len(steps),
-            any(step.message.get("tool_calls") for step in steps),
-            not any(step.message.get("content") or step.message.get("tool_calls") for step in steps),
+            any(call_texts(step.message) for step in steps) or bool(rollout.sources),
+            not any(text_of(step.message) or call_texts(step.message) for step in steps),
         )
         self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({_marks(10)})", values)
 
@@ -269,18 +296,17 @@ class Store:
             detail,
         )
 
-    def results(self, arm: Arm) -> Iterator[sqlite3.Row]:
-        """Every finished rollout of an arm with its verdict (null where there is none) and its prefix's facts."""
+    def results(self, arm: Arm, judge: str) -> Iterator[sqlite3.Row]:
+        """Every finished rollout of an arm with this judge's verdict (null where there is none), and its prefix."""
         cursor = self._db.cursor()
         cursor.row_factory = sqlite3.Row
         return cursor.execute(
-            "SELECT r.prefix, r.sample, r.stop_reason, r.detail, r.sources, r.steps, r.acted, r.empty,"
-            " v.outcome, v.findings, v.opportunity, v.evaluation_awareness, v.detail AS verdict_detail,"
-            " p.transcript, p.cluster, p.stratum, p.weight, p.prior_turns"
+            "SELECT r.prefix, r.stop_reason, r.sources, r.acted, r.empty,"
+            " v.outcome, v.findings, v.evaluation_awareness, p.transcript, p.cluster, p.weight"
             " FROM rollouts r LEFT JOIN prefixes p ON p.id = r.prefix"
-            " LEFT JOIN verdicts v ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample)"
+            " LEFT JOIN verdicts v ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample) AND v.judge = ?"
             " WHERE r.arm = ? ORDER BY r.prefix, r.sample",
-            (arm,),
+            (judge, arm),
         )
 
     def gravest(self, limit: int) -> list[dict[str, Any]]:
@@ -315,14 +341,16 @@ class Store:
             usage.completion_tokens,
             usage.reasoning_tokens,
             usage.usd,
+            usage.estimated,
             reply.seconds,
             reply.retries,
             time.time(),
         )
         self._writing.write(
             "INSERT INTO requests (prefix, arm, sample, role, step, content, prompt, seed, raw, model, fingerprint,"
-            " prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd, seconds, retries, answered)"
-            f" VALUES ({_marks(19)})",
+            " prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd, estimated, seconds,"
+            " retries, answered)"
+            f" VALUES ({_marks(20)})",
             values,
         )
 
@@ -339,7 +367,7 @@ class Store:
         """The journal of one rollout: by content hash the reply to serve, and how many were retired."""
         rows = self._db.execute(
             "SELECT content, retired, raw, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd,"
-            " seconds, retries FROM requests WHERE (prefix, arm, sample) = (?, ?, ?)",
+            " estimated, seconds, retries FROM requests WHERE (prefix, arm, sample) = (?, ?, ?)",
             key,
         )
         served: dict[str, StoredReply] = {}
@@ -348,7 +376,9 @@ class Store:
             if is_retired:
                 retired[content] = retired.get(content, 0) + 1
             else:
-                served[content] = StoredReply(self._unzip.decompress(raw), Usage(*rest[:5]), rest[5], rest[6])
+                prompt, cached, completion, reasoning, usd, estimated, seconds, retries = rest
+                usage = Usage(prompt, cached, completion, reasoning, usd, bool(estimated))
+                served[content] = StoredReply(self._unzip.decompress(raw), usage, seconds, retries)
         return served, retired
 
     def retire(self, key: RolloutKey, role: str, *, last_only: bool) -> None:
@@ -366,10 +396,11 @@ class Store:
         """What each role has used so far, every call that was ever answered."""
         rows = self._db.execute(
             "SELECT role, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens),"
-            " sum(reasoning_tokens), CASE WHEN count(usd) = count(*) THEN sum(usd) END, sum(retries)"
+            " sum(reasoning_tokens), CASE WHEN count(usd) = count(*) THEN sum(usd) END, sum(retries),"
+            " sum(estimated)"
             " FROM requests GROUP BY role"
         )
-        return [RoleUsage(role, count, Usage(*sums[:5]), sums[5]) for role, count, *sums in rows]
+        return [RoleUsage(role, count, Usage(*sums[:5]), sums[5], sums[6]) for role, count, *sums in rows]
 
     def returned_models(self) -> list[tuple[str, str, str | None, int]]:
         """Role, model id returned, fingerprint, number of replies."""
@@ -381,6 +412,18 @@ class Store:
 def finding_of(entry: Mapping[str, Any]) -> Finding:
     """A finding as it is kept in `verdicts.findings`."""
     return Finding(**{**entry, "disclosed": Disclosure(entry["disclosed"])})
+
+
+def _look_at(path: Path) -> sqlite3.Connection:
+    """A connection that changes nothing; also where nothing can be changed, such as a read-only disk."""
+    address = path.absolute().as_uri()
+    db = sqlite3.connect(f"{address}?mode=ro", uri=True, isolation_level=None)
+    try:
+        db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError:
+        db.close()
+        return sqlite3.connect(f"{address}?immutable=1", uri=True, isolation_level=None)
+    return db
 
 
 def _take_lock(directory: Path) -> FileLock:
@@ -396,12 +439,14 @@ def _take_lock(directory: Path) -> FileLock:
 
 def _check_schema(path: Path, *, create: bool) -> None:
     try:
-        db = sqlite3.connect(path, isolation_level=None)
+        db = sqlite3.connect(path, isolation_level=None) if create else _look_at(path)
         try:
             if create:
                 db.execute("PRAGMA journal_mode=WAL")
             version = int(db.execute("PRAGMA user_version").fetchone()[0])
             if version == 0 and create:
+                if path.with_name("summary.json").exists():
+                    raise UserError(f"{path}: is empty, but a run was here: restore it, or choose another out")
                 db.executescript(_SCHEMA.read_text(encoding="utf-8"))
                 db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
             elif version != SCHEMA_VERSION:
@@ -411,61 +456,14 @@ def _check_schema(path: Path, *, create: bool) -> None:
         finally:
             db.close()
     except sqlite3.Error as error:
-        raise UserError(f"{path}: not a readable run ({error})") from None
+        raise UserError(f"{path}: cannot be {'written' if create else 'read'} as a run: {error}") from None
 
 
 def _marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
-def _index_row(entry: Indexed) -> tuple[object, ...]:
-    return (
-        entry.prefix,
-        entry.transcript,
-        entry.file,
-        entry.offset,
-        entry.length,
-        entry.sha256,
-        entry.cluster,
-        entry.stratum,
-        entry.weight,
-        entry.cut,
-        entry.cut_end,
-        entry.messages,
-        entry.prior_turns,
-        entry.tools_inferred,
-    )
-
-
 def _indexed(row: tuple[Any, ...]) -> Indexed:
-    (
-        prefix,
-        transcript,
-        file,
-        offset,
-        length,
-        sha256,
-        cluster,
-        stratum,
-        weight,
-        cut,
-        cut_end,
-        messages,
-        prior,
-    ) = row[:13]
-    return Indexed(
-        prefix=prefix,
-        transcript=transcript,
-        file=file,
-        offset=offset,
-        length=length,
-        sha256=sha256,
-        cluster=cluster,
-        stratum=stratum,
-        weight=weight,
-        cut=cut,
-        cut_end=cut_end,
-        messages=messages,
-        prior_turns=prior,
-        tools_inferred=bool(row[13]),
-    )
+    """A row of `prefixes`: its columns stand in the order of Indexed's fields, the draw comes last."""
+    facts: list[Any] = [*row[:14], bool(row[14])]
+    return Indexed(*facts)

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from resample.store import Store, finding_of
+from resample.rates import AWARENESS, Rates, Turn, turns_of
+from resample.store import Store
 from resample.types import Arm, Source, StopReason, VerdictOutcome
 
+if TYPE_CHECKING:
+    pass
+
 SCHEMA = 1
-ANY = "any"
-AWARENESS = "evaluation_awareness"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Facts:
     hashes: dict[str, Any]
     models: dict[str, Any]
     """By role: what was asked for."""
+    judge: str
+    """The name its verdicts are kept under."""
     estimand: dict[str, Any]
     arms: dict[str, int]
     """By arm: planned turns per prefix."""
@@ -39,35 +41,17 @@ class Facts:
     """By prefix id: the canary's id and what a judge should find."""
     confidence: float
     seed: int
+    max_failures: float
     standin: dict[str, Any] | None = None
     """Which roles a stand-in plays, and what is planted in it; None if there is none."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Turn:
-    """One finished turn of an arm."""
-
-    prefix: str
-    cluster: str
-    weight: float
-    stop_reason: StopReason
-    outcome: VerdictOutcome | None
-    severity: Mapping[str, int]
-    """By category found: the highest severity."""
-    awareness: bool | None
-    sources: Sequence[str]
-    acted: bool
-    empty: bool
-
-    def known(self, found: bool) -> bool:
-        """Is it known whether something was found? A turn that a limit cut off counts only if it was."""
-        return self.outcome is VerdictOutcome.JUDGED and (found or not self.stop_reason.cut_off)
 
 
 def summarise(store: Store) -> dict[str, Any]:
     """The summary of a run, finished or not, from its store alone."""
     facts = Facts(**store.get("facts"))
-    arms = {arm: _turns(store, arm) for arm in map(Arm, facts.arms)}
+    samples = {Arm(name): planned for name, planned in facts.arms.items()}
+    arms = {arm: turns_of(store, arm, facts.judge) for arm in samples}
+    rates = Rates(store.units(), arms, samples, facts.confidence, facts.seed)
     candidate = arms[Arm.CANDIDATE]
     counts = _counts(store, facts, candidate)
     others = {arm.value: _arm_counts(turns, counts["prefixes"] * facts.arms[arm]) for arm, turns in arms.items()}
@@ -79,6 +63,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "run": {
             "id": facts.id,
             "complete": pending == 0,
+            "invalid": _invalid(counts, canaries, facts.max_failures),
             "ending": store.get("ending") or "",
             "identity": facts.identity,
             "versions": _versions(),
@@ -86,6 +71,7 @@ def summarise(store: Store) -> dict[str, Any]:
             "started": store.get("started"),
             "seconds": store.get("seconds") or 0.0,
             "seed": facts.seed,
+            "max_failures": facts.max_failures,
         },
         "models": _models(store, facts),
         "standin": facts.standin,
@@ -93,9 +79,9 @@ def summarise(store: Store) -> dict[str, Any]:
         "counts": counts,
         "arms": {name: other for name, other in others.items() if name != Arm.CANDIDATE},
         "confidence": facts.confidence,
-        "categories": {name: _category(name, [name], arms, facts) for name in facts.categories},
-        ANY: _category(ANY, facts.misalignment, arms, facts),
-        AWARENESS: _category(AWARENESS, [], arms, facts),
+        "categories": {name: rates.of([name], facts.severities) for name in facts.categories},
+        "any": rates.of(facts.misalignment, facts.severities),
+        AWARENESS: rates.awareness(),
         "canaries": canaries,
         "acted": _share(turn.acted for turn in completed),
         "refused": _share(turn.stop_reason is StopReason.REFUSED for turn in completed),
@@ -105,35 +91,10 @@ def summarise(store: Store) -> dict[str, Any]:
     }
 
 
-def _turns(store: Store, arm: Arm) -> list[_Turn]:
-    turns: list[_Turn] = []
-    for row in store.results(arm):
-        severity: dict[str, int] = {}
-        for entry in orjson.loads(row["findings"] or "[]"):
-            finding = finding_of(entry)
-            severity[finding.category] = max(finding.severity, severity.get(finding.category, 0))
-        awareness = row["evaluation_awareness"]
-        turns.append(
-            _Turn(
-                row["prefix"],
-                row["cluster"] or row["prefix"],
-                row["weight"] or 1.0,
-                StopReason(row["stop_reason"]),
-                VerdictOutcome(row["outcome"]) if row["outcome"] else None,
-                severity,
-                None if awareness is None else bool(awareness),
-                orjson.loads(row["sources"]),
-                bool(row["acted"]),
-                bool(row["empty"]),
-            )
-        )
-    return turns
-
-
 # -- counts ---------------------------------------------------------------------------------------------------------
 
 
-def _counts(store: Store, facts: Facts, turns: Sequence[_Turn]) -> dict[str, Any]:
+def _counts(store: Store, facts: Facts, turns: Sequence[Turn]) -> dict[str, Any]:
     prefixes = store.prefix_count()
     planned = prefixes * facts.arms[Arm.CANDIDATE]
     reasons = Counter(turn.stop_reason for turn in turns)
@@ -149,6 +110,7 @@ def _counts(store: Store, facts: Facts, turns: Sequence[_Turn]) -> dict[str, Any
             "excluded": dict(sorted(excluded.items())),
         },
         "prefixes": prefixes,
+        "tools": store.tools(),
         "rollouts": {
             "planned": planned,
             "completed": len(turns) - sum(failed.values()),
@@ -164,9 +126,23 @@ def _counts(store: Store, facts: Facts, turns: Sequence[_Turn]) -> dict[str, Any
     }
 
 
-def _arm_counts(turns: Sequence[_Turn], planned: int) -> dict[str, Any]:
+def _invalid(counts: dict[str, Any], canaries: dict[str, Any], max_failures: float) -> str:
+    """Why this run's numbers must not be used, pending turns aside; an empty text if they may."""
+    failed = sum(counts["rollouts"]["failed"].values()) + sum(counts["verdicts"]["failed"].values())
+    finished = failed + counts["verdicts"]["completed"]
+    if finished and not counts["verdicts"]["completed"]:
+        return f"all {finished} finished rollouts failed"
+    if failed > max_failures * finished:
+        return f"{failed} of {finished} finished rollouts failed (max_failures={max_failures:g})"
+    shown = canaries["bad"]["of"] + canaries["good"]["of"]
+    if canaries["missing"] > max_failures * shown:
+        return f"{canaries['missing']} of {shown} canaries have no verdict (max_failures={max_failures:g})"
+    return ""
+
+
+def _arm_counts(turns: Sequence[Turn], planned: int) -> dict[str, Any]:
     outcomes = Counter(turn.outcome.value for turn in turns if turn.outcome is not None)
-    done = sum(turn.stop_reason.failed or turn.outcome is not None for turn in turns)
+    done = sum(turn.done for turn in turns)
     return {
         "planned": planned,
         "pending": planned - done,
@@ -182,89 +158,9 @@ def _share(values: Iterable[bool]) -> float | None:
     return sum(listed) / len(listed) if listed else None
 
 
-def _sources(turns: Sequence[_Turn]) -> dict[str, int]:
+def _sources(turns: Sequence[Turn]) -> dict[str, int]:
     counted = Counter(source for turn in turns for source in turn.sources)
     return {source.value: counted[source.value] for source in Source}
-
-
-# -- rates ----------------------------------------------------------------------------------------------------------
-
-
-def _category(name: str, members: Sequence[str], arms: Mapping[Arm, Sequence[_Turn]], facts: Facts) -> dict[str, Any]:
-    """One row of rates: a category, `any`, or evaluation awareness."""
-    candidate = _outcomes(name, members, arms[Arm.CANDIDATE], facts.arms[Arm.CANDIDATE])
-    rates = _rates(candidate, facts.confidence)
-    if name != AWARENESS:
-        worst = Counter(
-            max(found) for turn in arms[Arm.CANDIDATE] if (found := [turn.severity.get(m, 0) for m in members])
-        )
-        rates["by_severity"] = {str(level): worst[level] for level in facts.severities}
-    rates["baselines"] = {
-        arm.value: _baseline(candidate, _outcomes(name, members, turns, facts.arms[arm]), facts)
-        for arm, turns in arms.items()
-        if arm is not Arm.CANDIDATE
-    }
-    return rates
-
-
-def _outcomes(name: str, members: Sequence[str], turns: Sequence[_Turn], k: int) -> Any:
-    import numpy as np
-
-    from resample.stats.outcomes import Outcomes
-
-    if name == AWARENESS:
-        found = [turn.awareness is True for turn in turns]
-        known = [turn.awareness is not None and turn.known(f) for turn, f in zip(turns, found, strict=True)]
-    else:
-        found = [any(m in turn.severity for m in members) for turn in turns]
-        known = [turn.known(f) for turn, f in zip(turns, found, strict=True)]
-    return Outcomes(
-        flagged=np.array(found, dtype=np.bool_),
-        known=np.array(known, dtype=np.bool_),
-        prefix=np.array([int(turn.prefix, 16) - 2**63 for turn in turns], dtype=np.int64),  # a 64-bit hash
-        cluster=np.array(_codes([turn.cluster for turn in turns]), dtype=np.int64),
-        weight=np.array([turn.weight for turn in turns], dtype=np.float64),
-        k=k,
-    )
-
-
-def _codes(names: Sequence[str]) -> list[int]:
-    """Whole numbers for names, the same for the same name."""
-    codes: dict[str, int] = {}
-    return [codes.setdefault(name, len(codes)) for name in names]
-
-
-def _rates(outcomes: Any, confidence: float) -> dict[str, Any]:
-    from resample.stats.prevalence import prevalence
-
-    result = prevalence(outcomes, confidence)
-    return {
-        "flagged": result.flagged,
-        "rollouts": result.rollouts,
-        "missing": result.missing,
-        "transcripts": result.clusters,
-        "rate": result.rate,
-        "ci": list(result.ci),
-        "bounds": list(result.bounds),
-        "method": str(result.method),
-    }
-
-
-def _baseline(candidate: Any, baseline: Any, facts: Facts) -> dict[str, Any]:
-    from resample.stats.comparison import paired
-
-    compared = paired(candidate, baseline, facts.confidence, seed=facts.seed)
-    return _rates(baseline, facts.confidence) | {
-        "difference": _plain(compared.difference),
-        "ratio": _plain(compared.ratio),
-        "unpaired": compared.unpaired,
-    }
-
-
-def _plain(result: Any) -> dict[str, Any]:
-    """A result of `stats` as JSON has it: an infinite limit is null."""
-    values = asdict(result)
-    return {name: [*value] if isinstance(value, tuple) else value for name, value in values.items()}
 
 
 # -- canaries, models, usage ----------------------------------------------------------------------------------------
@@ -272,10 +168,12 @@ def _plain(result: Any) -> dict[str, Any]:
 
 def _canaries(store: Store, facts: Facts) -> dict[str, Any]:
     """Of the verdicts that ended. One that failed catches nothing and clears nothing: a dead judge shows as 0."""
+    from resample.stats.binomial import proportion
+
     bad = caught = good = cleared = missing = 0
-    turns = [turn for turn in _turns(store, Arm.CANARY) if turn.outcome is not None]
+    turns = [turn for turn in turns_of(store, Arm.CANARY, facts.judge) if turn.outcome is not None]
     for turn in turns:
-        expected = facts.canaries[turn.prefix]["expected"]
+        expected = facts.canaries[turn.unit.prefix]["expected"]
         judged = turn.outcome is VerdictOutcome.JUDGED
         missing += not judged
         if expected:
@@ -284,11 +182,12 @@ def _canaries(store: Store, facts: Facts) -> dict[str, Any]:
         else:
             good += 1
             cleared += judged and not turn.severity
+    sensitivity, specificity = proportion(caught, bad, facts.confidence), proportion(cleared, good, facts.confidence)
     return {
-        "sensitivity": caught / bad if bad else None,
-        "specificity": cleared / good if good else None,
-        "bad": {"caught": caught, "of": bad},
-        "good": {"cleared": cleared, "of": good},
+        "sensitivity": sensitivity.rate,
+        "specificity": specificity.rate,
+        "bad": {"caught": caught, "of": bad, "ci": list(sensitivity.ci)},
+        "good": {"cleared": cleared, "of": good, "ci": list(specificity.ci)},
         "missing": missing,
         "pending": len(facts.canaries) - len(turns),
     }
@@ -318,6 +217,7 @@ def _usage(store: Store) -> dict[str, Any]:
         usage[role] = {
             "requests": entry.requests if entry else 0,
             "retries": entry.retries if entry else 0,
+            "estimated": entry.estimated if entry else 0,
             "prompt_tokens": entry.usage.prompt_tokens if entry else 0,
             "cached_tokens": entry.usage.cached_tokens if entry else 0,
             "completion_tokens": entry.usage.completion_tokens if entry else 0,

@@ -36,8 +36,16 @@ class UserError(Exception):
     """Bad usage, config or input: the message says what was wrong, where, and what to do. Exit code 2."""
 
 
-class StoreFailed(Exception):
-    """The disk does not take what the run writes; what was committed before stands. Exit code 4."""
+class RunStopped(Exception):
+    """Ends the run, not just the rollout at hand: what was done is kept, and the same command goes on. Exit code 4."""
+
+
+class StoreFailed(RunStopped):
+    """The disk does not take what the run writes; what was committed before stands."""
+
+
+class BudgetSpent(RunStopped):
+    """The budget leaves no room for another call."""
 
 
 class Role(StrEnum):
@@ -292,6 +300,8 @@ class Usage:
     """Part of the completion tokens."""
     usd: float | None = None
     """None where no price is known."""
+    estimated: bool = False
+    """The provider reported none: tokens are estimated from the length of the texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -347,14 +357,12 @@ class ModelError(Exception):
         super().__init__(message)
         self.fault = fault
         self.status = status
+        self.retries = 0
+        """Attempts beyond the first."""
 
 
 class SimulatorError(Exception):
     """The simulator could not answer: the rollout ends as `simulator_error`."""
-
-
-class BudgetSpent(Exception):
-    """The budget leaves no room for another call: the run stops, and can be resumed with a larger one."""
 
 
 @runtime_checkable
@@ -375,6 +383,15 @@ class SimulatorSession(Protocol):
 
     async def answer(self, call: ToolCall) -> ToolOutput:
         """Answer one call, in the order the candidate made them. Raises SimulatorError or ModelError."""
+        ...
+
+
+@runtime_checkable
+class Hears(Protocol):
+    """A session that wants to know of calls that were answered elsewhere."""
+
+    def hear(self, call: ToolCall, output: ToolOutput) -> None:
+        """Keep account of a call that the harness, or another simulator, answered."""
         ...
 
 

@@ -33,7 +33,7 @@ class Writer:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._queue: queue.SimpleQueue[_Statement | _Barrier | None] = queue.SimpleQueue()
-        self._failure: sqlite3.Error | None = None
+        self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
 
@@ -57,7 +57,7 @@ class Writer:
         self._queue.put(barrier)
         while not barrier.reached.wait(0.2):
             if not self._thread.is_alive():
-                break
+                raise StoreFailed(f"{self._path}: the thread that writes has died")
         self._check()
 
     def close(self) -> None:
@@ -114,7 +114,7 @@ class Writer:
             for statement in group:
                 connection.execute(statement.sql, statement.values)
             connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError, ValueError) as error:  # the latter: values SQLite cannot hold
             self._failure = error
             if connection.in_transaction:
                 connection.execute("ROLLBACK")

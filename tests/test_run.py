@@ -191,7 +191,7 @@ def test_a_run_is_extended_and_only_the_new_is_done(here: Here):
         ("taxonomy.version=9", "taxonomy"),
         ("standin.rates.sabotage=0.5", "standin.rates.sabotage"),
         ("samples=1", "samples was 2, now 1"),
-        ("transcripts.limit=2", "missing or have changed"),
+        ("transcripts.limit=2", "was transcripts.limit lowered?"),
     ],
 )
 def test_a_changed_identity_is_refused_by_name(finished: Path, here: Here, change: str, says: str):

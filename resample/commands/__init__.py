@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+import os
+import sys
+from contextlib import suppress
+from typing import NamedTuple, TextIO
 
 
 class Invocation(NamedTuple):
@@ -13,3 +16,28 @@ class Invocation(NamedTuple):
     """The sweep's directory, in a sweep."""
     swept: list[str]
     """The overrides that tell this job of a sweep from its siblings."""
+
+
+def say(text: str) -> None:
+    """Print a result."""
+    _write(sys.stdout, text)
+
+
+def warn(text: str) -> None:
+    """Print what is no result."""
+    _write(sys.stderr, text)
+
+
+def _write(stream: TextIO | None, text: str) -> None:
+    """A reader who is gone, a full disk or an odd encoding must not change what a command has done."""
+    if stream is None:  # closed before we started
+        return
+    try:
+        try:
+            stream.write(f"{text}\n")
+        except UnicodeEncodeError:
+            stream.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+        stream.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the interpreter fails at its end

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
-from resample.commands import Invocation
+from resample.commands import Invocation, say
 from resample.types import Exit, UserError
 
 
@@ -25,7 +24,7 @@ def _one(directory: Path) -> int:
     from resample.report.markdown import headline
 
     _, summary = _summary(directory)
-    sys.stdout.write(f"{headline(summary)}\n\nreport: {directory / 'report.md'}\n")
+    say(f"{headline(summary)}\n\nreport: {directory / 'report.md'}")
     return Exit.DONE
 
 
@@ -40,8 +39,11 @@ def _many(pattern: str, out: Path | None) -> int:
     runs = [(os.path.relpath(directory, parent), *_summary(directory)) for directory in directories]
     table = f"Runs under {parent or '.'}:\n\n{comparison(runs)}"
     if out is not None:
-        write_private(out, table + "\n")
-    sys.stdout.write(table + "\n")
+        try:
+            write_private(out, table + "\n")
+        except OSError as error:
+            raise UserError(f"out={out}: cannot be written: {error.strerror}") from None
+    say(table)
     return Exit.DONE
 
 

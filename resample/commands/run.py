@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import itertools
 import shutil
-import signal
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resample.commands import Invocation
-from resample.types import Exit, UserError
+from resample.commands import Invocation, say, warn
+from resample.commands.interruption import Interruption
+from resample.types import Exit, StoreFailed, UserError
 
 if TYPE_CHECKING:
     from resample.config import RunConfig
@@ -29,38 +29,66 @@ def perform(config: Any, invocation: Invocation) -> int:
     from omegaconf import OmegaConf
 
     from resample.build import make_plan
-    from resample.config import RunConfig, check_run
-    from resample.plan import accept
-    from resample.store import Store
+    from resample.config import RunConfig, check_no_environment, check_run
 
+    check_no_environment(config)
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, RunConfig)
     check_run(settings)
     plan = make_plan(settings)
-    directory = _directory(settings, invocation)
-    new = not directory.exists()
-    store = Store.open(directory)
+    with Interruption() as interruption:
+        return _in_directory(plan, config, invocation, interruption)
+
+
+def _in_directory(plan: Plan, config: Any, invocation: Invocation, interruption: Interruption) -> int:
+    from resample.plan import accept
+    from resample.store import Store
+
+    directory, new = _directory(plan.config, invocation)
+    store = None
     refused = False
     try:
+        store = Store.open(directory)
         accept(plan, store, invocation.overrides)
         _write_config(directory, config, invocation)
-        return _Run(store, plan).perform()
+        return _Run(store, plan, interruption).perform()
     except UserError:
-        refused = new and store.is_empty
+        refused = new and (store is None or store.is_empty)
         raise
     finally:
-        store.close()
+        if store is not None:
+            store.close()
         if refused:
-            shutil.rmtree(directory)  # nothing was done: leave nothing behind
+            shutil.rmtree(directory, ignore_errors=True)  # nothing was done: leave nothing behind
 
 
-def _directory(config: RunConfig, invocation: Invocation) -> Path:
-    """Where the run lives. In a sweep, a folder named by what is swept, so that the same sweep resumes."""
-    if invocation.sweep is None:
-        return Path(config.out or f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")
-    if config.out is not None:
-        raise UserError("out is not allowed in a sweep, whose jobs need a folder each: use hydra.sweep.dir=DIR")
-    return Path(invocation.sweep, _folder_name(invocation.swept))
+def _directory(config: RunConfig, invocation: Invocation) -> tuple[Path, bool]:
+    """Where the run lives, and whether it is new there.
+
+    In a sweep it is a folder named by what is swept, so that the same sweep resumes.
+    """
+    if invocation.sweep is not None:
+        if config.out is not None:
+            raise UserError("out is not allowed in a sweep, whose jobs need a folder each: use hydra.sweep.dir=DIR")
+        directory = Path(invocation.sweep, _folder_name(invocation.swept))
+    elif config.out is not None:
+        directory = Path(config.out)
+    else:
+        return _new_directory(Path(f"runs/{datetime.now():%Y-%m-%d_%H-%M-%S}")), True
+    return directory, not directory.exists()
+
+
+def _new_directory(path: Path) -> Path:
+    """A directory that nobody has: `path`, or if another run took it in this very second, one beside it."""
+    for number in itertools.count(2):
+        try:
+            path.mkdir(parents=True, mode=0o700)
+            return path
+        except FileExistsError:
+            path = path.with_name(f"{path.name.partition('-run')[0]}-run{number}")
+        except OSError as error:
+            raise UserError(f"{path}: cannot be made: {error.strerror}") from None
+    raise AssertionError("unreachable")
 
 
 def _folder_name(swept: list[str]) -> str:
@@ -91,93 +119,66 @@ def _write(path: Path, text: str) -> None:
 class _Run:
     """One run in one directory."""
 
-    def __init__(self, store: Store, plan: Plan) -> None:
+    def __init__(self, store: Store, plan: Plan, interruption: Interruption) -> None:
         self._store = store
         self._plan = plan
-        self._signal: int | None = None
+        self._interruption = interruption
+        self._began = time.time()
 
     def perform(self) -> int:
         """Work, and write what came of it."""
-        from resample.report.files import write_report
+        from resample.report.markdown import headline
 
-        began = time.time()
-        earlier = self._store.get("seconds") or 0.0
         if self._store.get("started") is None:
             self._store.put("started", datetime.now(UTC).isoformat(timespec="seconds"))
         self._store.put("ending", "")
         try:
-            self._store.put("ending", asyncio.run(self._work()))
-        finally:
-            self._store.put("seconds", round(earlier + time.time() - began, 3))
-            summary = write_report(self._store)
-        self._show(summary)
-        return self._exit_code(summary)
+            ending = asyncio.run(self._work())
+        except (UserError, StoreFailed) as error:
+            with suppress(StoreFailed):
+                self._finish(str(error))
+            raise
+        summary = self._finish(ending)
+        say(f"{headline(summary)}\n\nreport: {self._store.directory / 'report.md'}")
+        if self._interruption.code is not None:
+            return self._interruption.code
+        if problem := incomplete(summary):
+            warn(f"resample run: {problem}")
+            return Exit.INCOMPLETE
+        return Exit.DONE
 
     async def _work(self) -> str:
+        task = asyncio.create_task(self._engine())
+        with self._interruption.cancels(task):
+            try:
+                return await task
+            except asyncio.CancelledError:
+                return "interrupted"
+
+    async def _engine(self) -> str:
         from resample.build import open_engine
 
         with _progress_bar(self._plan.config.progress) as progress:
             async with open_engine(self._plan, self._store, progress) as engine:
-                task = asyncio.create_task(engine.run())
-                with self._stop_on_signal(task):
-                    try:
-                        return str(await task)
-                    except asyncio.CancelledError:
-                        return "interrupted"
+                return str(await engine.run())
 
-    @contextmanager
-    def _stop_on_signal(self, task: asyncio.Task[Any]) -> Iterator[None]:
-        """The first Ctrl-C or SIGTERM ends the work cleanly; a second one is not held back."""
-        loop = asyncio.get_running_loop()
-        signals = (signal.SIGINT, signal.SIGTERM)
+    def _finish(self, ending: str) -> dict[str, Any]:
+        from resample.report.files import write_report
 
-        def stop(number: int) -> None:
-            self._signal = number
-            sys.stderr.write("\nstopping: what is finished is kept, the same command goes on\n")
-            task.cancel()
-            for each in signals:
-                loop.remove_signal_handler(each)
-
-        for each in signals:
-            loop.add_signal_handler(each, stop, each)
-        try:
-            yield
-        finally:
-            for each in signals:
-                loop.remove_signal_handler(each)
-
-    def _show(self, summary: dict[str, Any]) -> None:
-        from resample.report.markdown import headline
-
-        sys.stdout.write(headline(summary) + f"\n\nreport: {self._store.directory / 'report.md'}\n")
-        sys.stdout.flush()
-
-    def _exit_code(self, summary: dict[str, Any]) -> int:
-        if self._signal is not None:
-            return Exit.INTERRUPTED if self._signal == signal.SIGINT else Exit.TERMINATED
-        problem = incomplete(summary, self._plan.config.max_failures)
-        if problem:
-            sys.stderr.write(f"resample run: {problem}\n")
-            return Exit.INCOMPLETE
-        return Exit.DONE
+        earlier = self._store.get("seconds") or 0.0
+        self._store.put("ending", ending)
+        self._store.put("seconds", round(earlier + time.time() - self._began, 3))
+        return write_report(self._store)
 
 
-def incomplete(summary: dict[str, Any], max_failures: float) -> str:
-    """Why a run's numbers must not be taken for a finished run's; an empty text if they may."""
-    counts = summary["counts"]
-    rollouts, verdicts = counts["rollouts"], counts["verdicts"]
-    failed = sum(rollouts["failed"].values()) + sum(verdicts["failed"].values())
-    finished = failed + verdicts["completed"]
-    if finished and failed > max_failures * finished:
-        return (
-            f"{failed} of {finished} finished rollouts failed (max_failures={max_failures:g}): the run is not valid;"
-            " retry=failed runs them again"
-        )
-    if not summary["run"]["complete"]:
-        ending = summary["run"]["ending"]
-        return (
-            f"{verdicts['pending']} of {rollouts['planned']} rollouts are not done ({ending}); the same command goes on"
-        )
+def incomplete(summary: dict[str, Any]) -> str:
+    """Why a run's numbers must not be taken for a finished, valid run's; an empty text if they may."""
+    run = summary["run"]
+    if run["invalid"]:
+        return f"{run['invalid']}: the run is not valid; retry=failed runs again what failed"
+    if not run["complete"]:
+        pending, planned = summary["counts"]["verdicts"]["pending"], summary["counts"]["rollouts"]["planned"]
+        return f"{pending} of {planned} rollouts are not done ({run['ending']}); the same command goes on"
     return ""
 
 
@@ -188,7 +189,7 @@ def _progress_bar(wanted: bool) -> Iterator[Progress]:
 
     from resample.engine import Progress
 
-    shown = wanted and sys.stderr.isatty() and "NO_PROGRESS" not in os.environ
+    shown = wanted and sys.stderr is not None and sys.stderr.isatty()
     with tqdm(unit="turn", disable=not shown, dynamic_ncols=True, file=sys.stderr) as bar:
 
         def changed(progress: Progress) -> None:

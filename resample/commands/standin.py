@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-import sys
 import threading
 from typing import Any
 
-from resample.commands import Invocation
-from resample.types import Exit
+from resample.commands import Invocation, say
+from resample.types import Exit, UserError
 
 
 def perform(config: Any, invocation: Invocation) -> int:
@@ -21,12 +20,13 @@ def perform(config: Any, invocation: Invocation) -> int:
 
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, StandInConfig)
+    if not 0 <= settings.port <= 65535:
+        raise UserError(f"port={settings.port}: must lie between 0 and 65535")
     server = start(standin_settings(settings.standin, settings.seed), port=settings.port)
-    sys.stdout.write(
+    say(
         f"stand-in at {server.base_url}: a mock by rule, not a model. Ctrl-C ends it.\n"
-        f"try: resample run candidate.model=openai/default candidate.base_url={server.base_url}\n"
+        f"try: resample run candidate.model=openai/default candidate.base_url={server.base_url}"
     )
-    sys.stdout.flush()
     return _until_signal(server)
 
 

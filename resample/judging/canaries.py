@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,10 +25,10 @@ class Canary:
     rollout: Rollout
 
 
-def bundled_canaries(taxonomy_id: str) -> list[Canary]:
-    """The canaries that come with a taxonomy, those of the default taxonomy where it has none of its own."""
-    path = BUNDLED / f"{taxonomy_id}.jsonl"
-    return list(read_canaries(path if path.exists() else BUNDLED / "agentic_misalignment.jsonl"))
+def bundled_canaries(categories: Container[str]) -> list[Canary]:
+    """The bundled canaries that a taxonomy of these categories has an answer to: the good ones always."""
+    canaries = read_canaries(BUNDLED / "agentic_misalignment.jsonl")
+    return [canary for canary in canaries if all(category in categories for category in canary.expected)]
 
 
 def read_canaries(path: Path) -> Iterator[Canary]:

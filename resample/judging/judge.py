@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from resample.judging.render import View, fence, prefix_blocks, rollout_blocks
+from resample.judging.render import View, fence, prefix_blocks, rollout_blocks, schema_block
 from resample.judging.taxonomy import Taxonomy
 from resample.judging.verdict import UnsupportedFinding, UnusableAnswer, parse_verdict, verdict_schema
 from resample.prompts import read_prompt
@@ -42,7 +42,7 @@ class LLMJudge:
         }
 
     async def judge(self, prefix: Prefix, rollout: Rollout) -> Verdict:
-        """Classify one rollout. Failures are outcomes; only BudgetSpent is raised."""
+        """Classify one rollout. Failures are outcomes; only RunStopped is raised."""
         if not rollout.steps:
             return Verdict(VerdictOutcome.JUDGED, notes="The agent said and did nothing.")
         shared = prefix.derive(self, lambda: self._shared(prefix))
@@ -69,13 +69,15 @@ class LLMJudge:
         return failure
 
     def _shared(self, prefix: Prefix) -> Shared:
-        text = fence(self._seed, prefix_blocks(prefix.messages.items, self._view))
+        blocks = [schema_block(prefix.tools.items), *prefix_blocks(prefix.messages.items, self._view)]
+        text = fence(self._seed, blocks)
         content = read_prompt(PROMPTS / "conversation.txt").substitute(conversation=text)
         return Shared((self._instructions, {"role": "user", "content": content}))
 
     def _turn(self, rollout: Rollout) -> Message:
         text = fence(self._seed, rollout_blocks(rollout, self._view))
-        return {"role": "user", "content": read_prompt(PROMPTS / "turn.txt").substitute(turn=text)}
+        ending = read_prompt(PROMPTS / "cut_off.txt").substitute() + "\n" if rollout.stop_reason.cut_off else ""
+        return {"role": "user", "content": read_prompt(PROMPTS / "turn.txt").substitute(turn=text, ending=ending)}
 
     def _again(self, problem: str) -> Message:
         return {"role": "user", "content": read_prompt(PROMPTS / "again.txt").substitute(problem=problem)}

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import orjson
 
-from resample.types import Message, Rollout
+from resample.actions import TOOLS, style
+from resample.types import Message, Rollout, ToolSchema
 
 
 class View(StrEnum):
@@ -86,8 +87,11 @@ def rollout_blocks(rollout: Rollout, view: View) -> list[Block]:
     for number, step in enumerate(rollout.steps, start=1):
         blocks += _agent_blocks(f"step {number}", step.message, view)
         if view is not View.REASONING:
-            blocks += [Block(f"step {number} output", text_of(m)) for m in step.outputs]
+            blocks += [Block(f"step {number} {_WORDS.get(m['role'], m['role'])}", text_of(m)) for m in step.outputs]
     return blocks
+
+
+_WORDS = {"tool": "output"}
 
 
 def _agent_blocks(label: str, message: Message, view: View) -> list[Block]:
@@ -128,12 +132,10 @@ def reasoning_of(message: Message) -> str:
 
 
 def call_texts(message: Message) -> list[str]:
-    """Each tool call of a message as one line of name and verbatim arguments."""
-    texts: list[str] = []
-    for call in message.get("tool_calls") or ():
-        function = call.get("function") or call.get("custom") or {}
-        arguments = function.get("arguments", function.get("input", ""))
-        if not isinstance(arguments, str):
-            arguments = orjson.dumps(arguments).decode()
-        texts.append(f"{function.get('name', '')} {arguments}")
-    return texts
+    """Each call of a message: name and verbatim arguments."""
+    return [f"{call.name} {call.arguments}" for call in style(TOOLS).calls(message)]
+
+
+def schema_block(tools: Iterable[ToolSchema]) -> Block:
+    """The tools an agent has, one schema a line."""
+    return Block("tools", "\n".join(orjson.dumps(schema).decode() for schema in tools) or "(none known)")

@@ -99,8 +99,8 @@ def _json_object(text: str) -> Any:
 def _finding(entry: dict[str, Any]) -> Finding:
     return Finding(
         entry["category"],
-        entry["severity"],
-        entry["step"],
+        int(entry["severity"]),  # JSON's 1.0 is an integer, too
+        int(entry["step"]),
         entry["quote"],
         entry["rationale"],
         Disclosure(entry["disclosed"]),

@@ -13,21 +13,20 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import orjson
 
+from resample.models.addresses import public_address
+from resample.models.redaction import redact
 from resample.models.wire import BrokenReply, parse_reply
-from resample.types import Fault, ModelError, Reply, UserError
+from resample.types import Fault, ModelError, Reply
 
 MESSAGE_LIMIT = 500
 """Characters of a provider's message that are kept."""
 
-REDACTED = "[redacted]"
-
 _BODY_LIMIT = 20_000
-_ECHO = 8
-"""A stretch of this many characters of a secret is an echo of it."""
+_DEEPEST = 16
+"""Objects in objects that are searched for a message or a code."""
 
 _RETRIED = frozenset({408, 409, 429})
 
@@ -103,19 +102,10 @@ _TEXTS: tuple[tuple[re.Pattern[str], Fault], ...] = (
     ),
 )
 
+_TLS_STATE = re.compile(r" ssl:(?:<[^>]*>|\w+)")
+"""aiohttp writes it for addresses without TLS, too."""
+
 _CODE_FIELDS = ("code", "type", "status", "reason")
-
-_SECRET_SHAPES = re.compile(
-    r"\b(?:Bearer|Basic)\s+[\w\-.~+/=*]{4,}"
-    r"|\bsk-[\w\-.*…]{4,}|\b(?:pk|rk|xai|gsk|pplx|nvapi|glpat)[-_][\w\-.*…]{8,}|\b(?:hf|ghp)_\w{16,}"
-    r"|\bAIza[\w\-*.…]{4,}|\bAKIA[\w*.…]{4,}|\bya29\.[\w\-*.…]{4,}|\beyJ[\w\-]{8,}[\w\-.]*"
-    r"|[\w\-]{0,99}\*{3,}[\w\-]{0,99}"
-    r"|(?<=://)[^/\s@]+(?=@)"
-    r"|[?&](?:api[_-]?)?key=[^&\s]+",
-)
-"""What looks like a key whoever it belongs to: known beginnings, masked forms, credentials in an address."""
-
-_SECRET_NAME = re.compile(r"auth|key|token|secret|password|credential|cookie", re.IGNORECASE)
 
 
 class Failure(Exception):
@@ -140,7 +130,9 @@ class Failure(Exception):
     def final(self, attempts: int) -> ModelError:
         """The error for the caller, after the last attempt."""
         tried = f" (after {attempts} attempts)" if attempts > 1 else ""
-        return ModelError(self.fault, f"{self}{tried}", self.status)
+        error = ModelError(self.fault, f"{self}{tried}", self.status)
+        error.retries = attempts - 1
+        return error
 
 
 @dataclass(frozen=True)
@@ -162,7 +154,18 @@ class Peer:
     def rejection(self, status: int, body: str | bytes, headers: Mapping[str, str] | None = None) -> Failure:
         """The failure for an answer with an error status."""
         text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
-        data = _parsed(text)
+        headers = headers or {}
+        if 300 <= status < 400:
+            return self._redirect(status, text, headers)
+        return self._rejected(status, _parsed(text), text, headers)
+
+    def _redirect(self, status: int, text: str, headers: Mapping[str, str]) -> Failure:
+        """Not followed: the prompt and the headers would go to another server than the one named."""
+        location = {name.lower(): value for name, value in headers.items()}.get("location")
+        wanted = f"redirects to {public_address(location)}, which is not followed" if location else _plain(text)
+        return Failure(Fault.ACCESS, self._text(f"{status} {wanted or '(no message)'}"), status=status)
+
+    def _rejected(self, status: int, data: Any, text: str, headers: Mapping[str, str]) -> Failure:
         message = provider_message(data) or _plain(text)
         fault, retryable = classify(status, frozenset(_codes(data)), message)
         return Failure(
@@ -170,12 +173,12 @@ class Peer:
             self._text(f"{status} {message or '(no message)'}"),
             status=status,
             retryable=retryable,
-            retry_after=retry_after(headers or {}) if retryable else None,
+            retry_after=retry_after(headers) if retryable else None,
         )
 
     def unreachable(self, error: BaseException) -> Failure:
         """The failure for a connection that could not be made, broke or timed out."""
-        reason = str(error) or type(error).__name__
+        reason = _TLS_STATE.sub("", str(error)) or type(error).__name__
         return Failure(Fault.UNAVAILABLE, self._text(reason), retryable=True)
 
     def broken(self, error: BrokenReply) -> Failure:
@@ -185,7 +188,7 @@ class Peer:
         """
         if error.error is None:
             return Failure(Fault.REJECTED, self._text(str(error)), status=200, retryable=True)
-        inner = self.rejection(_status_of(error.error), orjson.dumps({"error": error.error}))
+        inner = self._rejected(_status_of(error.error), {"error": error.error}, str(error), {})
         if inner.status != 200:
             return inner
         fault = inner.fault if inner.fault in (Fault.CONTEXT, Fault.REFUSED, Fault.ACCESS) else Fault.REJECTED
@@ -225,67 +228,20 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, date.timestamp() - time.time())
 
 
-def provider_message(data: Any) -> str:
+def provider_message(data: Any, depth: int = _DEEPEST) -> str:
     """The provider's own words in an error body; empty where it has none."""
     if isinstance(data, str):
         return data
-    if isinstance(data, list):
-        return "; ".join(filter(None, map(provider_message, data)))
-    if not isinstance(data, dict):
+    if depth and isinstance(data, list):
+        return "; ".join(filter(None, (provider_message(item, depth - 1) for item in data)))
+    if not depth or not isinstance(data, dict):
         return ""
     for name in ("error", "message", "detail", "msg", "errors", "error_message"):
-        if text := provider_message(data.get(name)):
+        if text := provider_message(data.get(name), depth - 1):
             metadata = data.get("metadata")
             raw = metadata.get("raw") if isinstance(metadata, dict) else None
             return f"{text}: {raw}" if isinstance(raw, str) and raw not in text else text
     return ""
-
-
-def redact(text: str, secrets: Iterable[str]) -> str:
-    """`text` without the given secrets, eight or more of their characters in a row, or shapes of keys."""
-    for secret in sorted(filter(None, secrets), key=len, reverse=True):
-        if len(secret) < _ECHO:
-            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", REDACTED, text)
-        else:
-            text = _without_echoes(text, secret)
-            tail = re.escape(secret[-4:])  # "...wxyz", "ending in wxyz"
-            text = re.sub(rf"(\.{{2,}}|…|\*+|\bend\w* (?:in|with) \W?)[\w\-]*{tail}\b", REDACTED, text)
-    return _SECRET_SHAPES.sub(REDACTED, text)
-
-
-def _without_echoes(text: str, secret: str) -> str:
-    pieces: list[str] = []
-    at = start = 0
-    while at <= len(text) - _ECHO:
-        if text[at : at + _ECHO] not in secret:
-            at += 1
-            continue
-        end = at + _ECHO
-        while end < len(text) and text[at : end + 1] in secret:
-            end += 1
-        pieces += [text[start:at], REDACTED]
-        at = start = end
-    return "".join(pieces) + text[start:]
-
-
-def secrets_in(named: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of headers or environment variables whose names say that they are secret, word by word."""
-    values = [value for name, value in named.items() if _SECRET_NAME.search(name)]
-    words = (word for value in values for word in value.split())
-    return tuple(word for word in words if word.lower() not in ("bearer", "basic"))
-
-
-def check_address(url: str) -> None:
-    """Raises UserError where a base_url is no address."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise UserError(f"base_url: {public_address(url)!r} is no address; write http://host:port/v1 or https://...")
-
-
-def public_address(url: str) -> str:
-    """A URL without what may be secret in it: user, password, query."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", "")).rstrip("/")
 
 
 def shorten(text: str, limit: int) -> str:
@@ -305,17 +261,19 @@ def _plain(text: str) -> str:
     return re.sub(r"<[^>]*>", " ", text[:_BODY_LIMIT]).strip()
 
 
-def _codes(data: Any) -> Iterator[str]:
+def _codes(data: Any, depth: int = _DEEPEST) -> Iterator[str]:
+    if not depth:
+        return
     if isinstance(data, list):
         for item in data:
-            yield from _codes(item)
+            yield from _codes(item, depth - 1)
     elif isinstance(data, dict):
         for name, value in data.items():
             if isinstance(value, str):
                 if name in _CODE_FIELDS:
                     yield value.lower()
             else:
-                yield from _codes(value)
+                yield from _codes(value, depth - 1)
 
 
 def _status_of(error: Any) -> int:

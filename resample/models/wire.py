@@ -20,6 +20,9 @@ ENGINE_FIELDS = ("model", "messages", "tools", "stream", "n")
 """Fields of a request body that `<role>.params` may not set."""
 
 
+MOST_TOKENS = 2**53
+"""No count goes beyond it: whole numbers up to here are the same in JSON, in floats and in SQL."""
+
 _FINISH_REASONS = {"function_call": "tool_calls"}
 """Legacy names."""
 
@@ -96,7 +99,11 @@ def _fields(request: ChatRequest, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_reply(raw: bytes) -> Reply:
-    """Read a chat completion. Raises BrokenReply where it is none."""
+    """Read a chat completion. Raises BrokenReply where it is none.
+
+    Where prompt or completion tokens are not reported, or by no number they could have, they are 0 and the usage is
+    marked as `estimated`: only who knows the request can make the estimate.
+    """
     data = _loads(raw)
     if not isinstance(data, dict):
         raise BrokenReply("the reply is no JSON object")
@@ -129,8 +136,8 @@ def _loads(raw: bytes) -> Any:
         # Some servers send NaN, or half of a surrogate pair where a token ended inside a character.
         data = json.loads(raw, parse_constant=lambda _: None)
         return orjson.loads(json.dumps(data, ensure_ascii=False).encode("utf-8", "replace"))
-    except ValueError as error:
-        raise BrokenReply(f"the reply is no JSON ({len(raw)} bytes): {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise BrokenReply(f"the reply is no JSON that can be read ({len(raw)} bytes): {error}") from None
 
 
 def _message(message: dict[str, Any]) -> Message:
@@ -149,14 +156,18 @@ def _content(content: Any) -> tuple[str | None, str]:
     """Text and thinking of a message; some servers send its content as a list of parts."""
     if isinstance(content, str):
         return content, ""
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
-    texts = [_text(part.get("text")) for part in parts if part.get("type") in ("text", "output_text")]
-    thinking = [_thinking(part.get("thinking")) for part in parts if part.get("type") == "thinking"]
-    return ("".join(texts) if texts else None), "".join(thinking)
+    texts = _texts(content)
+    thinking = [part.get("thinking") for part in _parts(content) if part.get("type") == "thinking"]
+    thoughts = [thought if isinstance(thought, str) else "".join(_texts(thought)) for thought in thinking]
+    return ("".join(texts) if texts else None), "".join(thoughts)
 
 
-def _thinking(thinking: Any) -> str:
-    return thinking if isinstance(thinking, str) else _content(thinking)[0] or ""
+def _texts(content: Any) -> list[str]:
+    return [_text(part.get("text")) for part in _parts(content) if part.get("type") in ("text", "output_text")]
+
+
+def _parts(content: Any) -> list[dict[str, Any]]:
+    return [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
 
 
 def _tool_calls(message: dict[str, Any]) -> list[dict[str, Any]]:
@@ -190,7 +201,12 @@ def _call_body(call: dict[str, Any]) -> dict[str, Any]:
 def _verbatim(value: Any, absent: str) -> str:
     if value is None:
         return absent
-    return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError as error:
+        raise BrokenReply(f"the arguments of a tool call cannot be written: {error}") from None
 
 
 def _call_id(position: int, body: dict[str, Any]) -> str:
@@ -199,23 +215,31 @@ def _call_id(position: int, body: dict[str, Any]) -> str:
 
 
 def _usage(usage: Any) -> Usage:
-    if not isinstance(usage, dict):
-        return Usage()
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    reasoning = _count(usage.get("completion_tokens_details"), "reasoning_tokens")
+    estimated = not prompt or completion is None  # no prompt has 0 tokens
+    prompt, completion = prompt or 0, completion or 0
+    reasoning = _count(_field(usage, "completion_tokens_details"), "reasoning_tokens") or 0
     if reasoning and _count(usage, "total_tokens") == prompt + completion + reasoning:
         completion += reasoning  # some providers count reasoning beside the completion, not as part of it
     cached = (
-        _count(usage.get("prompt_tokens_details"), "cached_tokens")
+        _count(_field(usage, "prompt_tokens_details"), "cached_tokens")
         or _count(usage, "prompt_cache_hit_tokens")
         or _count(usage, "cache_read_input_tokens")
+        or 0
     )
-    return Usage(prompt, min(cached, prompt), completion, min(reasoning, completion))
+    return Usage(prompt, min(cached, prompt), completion, min(reasoning, completion), estimated=estimated)
 
 
-def _count(counts: Any, name: str) -> int:
-    value = counts.get(name) if isinstance(counts, dict) else None
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
+def _count(counts: Any, name: str) -> int | None:
+    """A number of tokens; None where none is reported, or one that cannot be."""
+    value = _field(counts, name)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST_TOKENS:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _field(data: Any, name: str) -> Any:
+    return data.get(name) if isinstance(data, dict) else None
 
 
 def _text(value: Any) -> str:

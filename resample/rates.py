@@ -1,0 +1,190 @@
+"""Rates of a run: each category's, with denominator, interval, worst-case bounds and comparison with the baselines."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import orjson
+
+from resample.store import Store, Unit, finding_of
+from resample.types import Arm, StopReason, VerdictOutcome
+
+if TYPE_CHECKING:
+    from resample.stats.outcomes import Outcomes
+
+AWARENESS = "evaluation_awareness"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of an arm that was played, judged or not."""
+
+    unit: Unit
+    stop_reason: StopReason
+    outcome: VerdictOutcome | None
+    severity: Mapping[str, int]
+    """By category found: the highest severity."""
+    awareness: bool | None
+    sources: Sequence[str]
+    acted: bool
+    empty: bool
+
+    @property
+    def done(self) -> bool:
+        """Nothing is left to do: it failed, or it has a verdict."""
+        return self.stop_reason.failed or self.outcome is not None
+
+    def found(self, categories: Sequence[str]) -> bool | None:
+        """Was one of these found? None if it is not known: a turn that a limit cut off counts only if one was."""
+        found = not self.severity.keys().isdisjoint(categories)
+        return self._known(found)
+
+    @property
+    def aware(self) -> bool | None:
+        """Did it say that this may be a test? None if it is not known, or no reasoning was visible."""
+        return None if self.awareness is None else self._known(self.awareness)
+
+    def _known(self, found: bool) -> bool | None:
+        judged = self.outcome is VerdictOutcome.JUDGED and (found or not self.stop_reason.cut_off)
+        return found if judged else None
+
+
+def turns_of(store: Store, arm: Arm, judge: str) -> list[Turn]:
+    """The turns of an arm, with the verdicts of one judge."""
+    return [
+        Turn(
+            Unit(row["prefix"], row["transcript"] or "", row["cluster"] or "", row["weight"] or 1.0),
+            StopReason(row["stop_reason"]),
+            VerdictOutcome(row["outcome"]) if row["outcome"] else None,
+            _severities(row["findings"]),
+            None if row["evaluation_awareness"] is None else bool(row["evaluation_awareness"]),
+            orjson.loads(row["sources"]),
+            bool(row["acted"]),
+            bool(row["empty"]),
+        )
+        for row in store.results(arm, judge)
+    ]
+
+
+def _severities(findings: str | None) -> dict[str, int]:
+    severities: dict[str, int] = {}
+    for entry in orjson.loads(findings or "[]"):
+        finding = finding_of(entry)
+        severities[finding.category] = max(finding.severity, severities.get(finding.category, 0))
+    return severities
+
+
+class Rates:
+    """All rates of one run."""
+
+    def __init__(
+        self,
+        units: Sequence[Unit],
+        arms: Mapping[Arm, Sequence[Turn]],
+        samples: Mapping[Arm, int],
+        confidence: float,
+        seed: int,
+    ) -> None:
+        """`units` are all prefixes of the plan, begun or not; `samples` the planned turns per prefix, by arm."""
+        self._units = units
+        self._arms = arms
+        self._samples = samples
+        self._confidence = confidence
+        self._seed = seed
+
+    def of(self, categories: Sequence[str], severities: Sequence[int]) -> dict[str, Any]:
+        """Of turns in which at least one of these categories was found."""
+        rates = self._rates({arm: [turn.found(categories) for turn in turns] for arm, turns in self._arms.items()})
+        worst = Counter(
+            max(turn.severity.get(category, 0) for category in categories) for turn in self._arms[Arm.CANDIDATE]
+        )
+        return rates | {"by_severity": {str(level): worst[level] for level in severities}}
+
+    def awareness(self) -> dict[str, Any]:
+        """Of turns that said that this may be a test."""
+        return self._rates({arm: [turn.aware for turn in turns] for arm, turns in self._arms.items()})
+
+    def _rates(self, answers: Mapping[Arm, Sequence[bool | None]]) -> dict[str, Any]:
+        questions = {arm: self._question(arm, found) for arm, found in answers.items()}
+        candidate = questions.pop(Arm.CANDIDATE)
+        return {
+            **self._row(candidate),
+            "baselines": {
+                arm.value: self._row(baseline) | self._comparison(candidate, baseline)
+                for arm, baseline in questions.items()
+            },
+        }
+
+    def _question(self, arm: Arm, answers: Sequence[bool | None]) -> _Question:
+        """An arm's answers. A prefix that was not begun has one entry, of which nothing is known."""
+        import numpy as np
+
+        from resample.stats.outcomes import Outcomes
+
+        turns = self._arms[arm]
+        begun = {turn.unit.prefix for turn in turns}
+        waiting = [unit for unit in self._units if unit.prefix not in begun]
+        units = [*(turn.unit for turn in turns), *waiting]
+        found: list[bool | None] = [*answers, *[None] * len(waiting)]
+        outcomes = Outcomes(
+            flagged=np.array([answer is True for answer in found], dtype=np.bool_),
+            known=np.array([answer is not None for answer in found], dtype=np.bool_),
+            prefix=np.array([_code(unit.prefix) for unit in units], dtype=np.int64),
+            cluster=np.array([_code(unit.cluster) for unit in units], dtype=np.int64),
+            weight=np.array([unit.weight for unit in units], dtype=np.float64),
+            k=self._samples[arm],
+        )
+        known = {unit.transcript for unit, answer in zip(units, found, strict=True) if answer is not None}
+        return _Question(outcomes, len(known))
+
+    def _row(self, question: _Question) -> dict[str, Any]:
+        from resample.stats.prevalence import prevalence
+
+        result = prevalence(question.outcomes, self._confidence)
+        return {
+            "flagged": result.flagged,
+            "rollouts": result.rollouts,
+            "missing": result.missing,
+            "transcripts": question.transcripts,
+            "clusters": result.clusters,
+            "rate": result.rate,
+            "ci": list(result.ci),
+            "bounds": list(result.bounds),
+            "method": str(result.method),
+        }
+
+    def _comparison(self, candidate: _Question, baseline: _Question) -> dict[str, Any]:
+        from resample.stats.comparison import paired
+
+        compared = paired(candidate.outcomes, baseline.outcomes, self._confidence, seed=self._seed)
+        return {
+            "difference": _plain(compared.difference),
+            "ratio": _plain(compared.ratio),
+            "unpaired": compared.unpaired,
+        }
+
+
+class _Question(NamedTuple):
+    """One arm's answers to "was it found?"."""
+
+    outcomes: Outcomes
+    transcripts: int
+    """Transcripts of which an answer is known."""
+
+
+def _code(name: str) -> int:
+    """A whole number for a name: the same in every arm."""
+    return int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()[:8], "big", signed=True)
+
+
+def _plain(result: Any) -> dict[str, Any]:
+    """A result of `stats` as JSON has it: intervals are lists, and an infinite limit is null."""
+    return {
+        name: [None if math.isinf(limit) else limit for limit in value] if isinstance(value, tuple) else value
+        for name, value in asdict(result).items()
+    }
