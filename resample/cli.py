@@ -68,7 +68,7 @@ def _run_command(command: str, words: list[str]) -> int:
     from resample.paths import bundled
 
     register()
-    words = [_open_key(word) for word in words]
+    words = [_open_key(word) for word in _overrides_last(words)]
     swept = _swept_keys(words)
     codes: list[int] = []
 
@@ -147,6 +147,20 @@ def _refuse(parser: argparse.ArgumentParser, message: str) -> None:
 
 def _open_key(word: str) -> str:
     return f"++{word}" if _OPEN_KEYS.match(word) and "=" in word else word
+
+
+_WITH_VALUE = {"--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--package", "-p", "--cfg", "-c"}
+
+
+def _overrides_last(words: Sequence[str]) -> list[str]:
+    """Hydra's parser takes overrides in one piece only: `out=x --config-dir d seed=1` would not do."""
+    options: list[str] = []
+    overrides: list[str] = []
+    before = ""
+    for word in words:
+        (overrides if _is_override(word) and before not in _WITH_VALUE else options).append(word)
+        before = word
+    return [*options, *overrides]
 
 
 def _swept_keys(words: Sequence[str]) -> set[str]:

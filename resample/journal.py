@@ -19,7 +19,7 @@ import orjson
 from resample.models.wire import parse_reply
 from resample.seeds import derive
 from resample.store import Store, StoredReply
-from resample.types import ChatModel, ChatRequest, Reply, RolloutKey, Usage
+from resample.types import ChatModel, ChatRequest, ModelError, Reply, RolloutKey, Usage
 
 
 class _Entry(NamedTuple):
@@ -68,7 +68,11 @@ class JournalledModel:
         again = entry.retired.get(content, 0)
         parts = (key.prefix, key.sample, request.step, request.role, *([again] if again else []))
         seeded = replace(request, seed=derive(self._seed, *parts))
-        reply = await self._model.complete(seeded)
+        try:
+            reply = await self._model.complete(seeded)
+        except ModelError as error:
+            self._store.put_failure(key, seeded, error)
+            raise
         if not reply.raw:  # a model of the user's own need not know the wire form; the journal is kept in it
             reply = replace(reply, raw=_wire_form(reply))
         self._store.put_reply(key, seeded, content, reply)

@@ -87,6 +87,20 @@ CREATE TABLE IF NOT EXISTS requests (
 );
 CREATE INDEX IF NOT EXISTS requests_of_a_rollout ON requests (prefix, arm, sample);
 
+-- The calls that failed for good, after all retries. They are made again when they are asked for again.
+CREATE TABLE IF NOT EXISTS failures (
+    prefix TEXT NOT NULL,
+    arm TEXT NOT NULL,
+    sample INTEGER NOT NULL,
+    role TEXT NOT NULL,
+    step INTEGER NOT NULL,
+    fault TEXT NOT NULL,
+    status INTEGER,
+    detail TEXT NOT NULL,
+    retries INTEGER NOT NULL,
+    failed REAL NOT NULL     -- seconds since 1970
+);
+
 -- The texts that were sent to simulators and judges, each once.
 CREATE TABLE IF NOT EXISTS texts (
     hash TEXT PRIMARY KEY,

@@ -28,6 +28,7 @@ from resample.types import (
     Disclosure,
     Finding,
     Message,
+    ModelError,
     Reply,
     Rollout,
     RolloutKey,
@@ -73,6 +74,8 @@ class RoleUsage(NamedTuple):
     retries: int
     estimated: int
     """Calls of which the provider reported no usage."""
+    failed: int
+    """Calls that failed for good."""
 
 
 class Store:
@@ -354,6 +357,11 @@ class Store:
             values,
         )
 
+    def put_failure(self, key: RolloutKey, request: ChatRequest, error: ModelError) -> None:
+        """Keep a call that failed for good."""
+        values = (*key, request.role, request.step, error.fault, error.status, str(error), error.retries, time.time())
+        self._writing.write(f"INSERT INTO failures VALUES ({_marks(10)})", values)
+
     def _put_text(self, message: Message) -> str:
         body = orjson.dumps(message)
         digest = hashlib.sha256(body).hexdigest()[:32]
@@ -393,14 +401,15 @@ class Store:
         self._writing.flush_now()
 
     def usage(self) -> list[RoleUsage]:
-        """What each role has used so far, every call that was ever answered."""
+        """What each role has used so far: every call that was ever answered, and how many failed."""
         rows = self._db.execute(
-            "SELECT role, count(*), sum(prompt_tokens), sum(cached_tokens), sum(completion_tokens),"
-            " sum(reasoning_tokens), CASE WHEN count(usd) = count(*) THEN sum(usd) END, sum(retries),"
-            " sum(estimated)"
-            " FROM requests GROUP BY role"
+            "SELECT role, sum(answered), sum(prompt), sum(cached), sum(completion), sum(reasoning),"
+            " CASE WHEN count(usd) = count(*) THEN sum(usd) END, sum(retries), sum(estimated), sum(NOT answered) FROM"
+            " (SELECT role, 1 AS answered, prompt_tokens AS prompt, cached_tokens AS cached,"
+            " completion_tokens AS completion, reasoning_tokens AS reasoning, usd, retries, estimated FROM requests"
+            " UNION ALL SELECT role, 0, 0, 0, 0, 0, 0.0, retries, 0 FROM failures) GROUP BY role"
         )
-        return [RoleUsage(role, count, Usage(*sums[:5]), sums[5], sums[6]) for role, count, *sums in rows]
+        return [RoleUsage(role, answered, Usage(*sums[:5]), *sums[5:]) for role, answered, *sums in rows]
 
     def returned_models(self) -> list[tuple[str, str, str | None, int]]:
         """Role, model id returned, fingerprint, number of replies."""

@@ -216,6 +216,7 @@ def _usage(store: Store) -> dict[str, Any]:
         entry = used.get(role)
         usage[role] = {
             "requests": entry.requests if entry else 0,
+            "failed": entry.failed if entry else 0,
             "retries": entry.retries if entry else 0,
             "estimated": entry.estimated if entry else 0,
             "prompt_tokens": entry.usage.prompt_tokens if entry else 0,

@@ -26,6 +26,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "--nope"], "--nope"),
         (["run", "foo=1"], "unknown key 'foo'"),
         (["run", "transcripts.foo=1"], "unknown key 'transcripts.foo'"),
+        (["run", "+max_failuers=0.01"], "did you mean max_failures"),
+        (["run", "+judge.vew=full"], "did you mean judge.view"),
+        (["run", "seed=99999999999999999999999"], "seed"),
         (["run", "samples=-3"], "samples=-3: must be at least 1"),
         (["run", "samples=many"], "could not be converted to Integer"),
         (["run", "truncate=nowhere"], "last_action; last_turn"),
@@ -39,6 +42,12 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "candidate.model=openai/x", "candidate.base_url=http://u:pw@localhost:1"], "password"),
         (["run", "candidate.headers.Authorization=Bearer-abc"], "env:NAME"),
         (["run", "candidate.params.api_key=abc"], "api_key_env"),
+        (["run", "candidate.params.extra_headers={Authorization: abc}"], "extra_headers.Authorization"),
+        (["run", "candidate.params.extra_body={x: [{azure_ad_token: abc}]}"], "azure_ad_token"),
+        (["run", "candidate.params.x='Bearer abcdefgh'"], "params: x holds a secret"),
+        (["run", "candidate.headers.X-Custom=${oc.env:HOME}"], "copy a value of the environment"),
+        (["run", "candidate.params.user=${oc.env:HOME}"], "copy a value of the environment"),
+        (["run", "candidate.api_key_env=sk-notaname"], "must be the name of an environment variable"),
         (["run", "judge.view=sideways"], "actions, reasoning, full"),
         (["run", "judge._target_=no.such.Judge"], "no.such.Judge"),
         (["run", "simulator.options.depth=3"], "depth"),
@@ -55,6 +64,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "++x=["], "no viable alternative"),
         (["report"], "run=DIR"),
         (["report", "run=nowhere"], "no run here"),
+        (["standin", "port=99999"], "port=99999"),
         (["report", "runs=nowhere/**"], "no run directories"),
     ],
 )
@@ -66,6 +76,24 @@ def test_bad_input_is_one_line_and_exit_code_2(here: Here, words: list[str], say
     assert result.err.startswith("resample ")
     assert "Traceback" not in result.err
     assert not list(here.folder.glob("runs/*")), "a refused run leaves nothing behind"
+
+
+def test_errors_do_not_repeat_a_password(here: Here):
+    for url in ("bob:hunter2@host/v1", "http://bob:hunter2@host/v1"):
+        result = here("run", "candidate.model=openai/x", f"candidate.base_url='{url}'")
+        assert result.code == 2
+        assert "hunter2" not in result.err + result.out
+    result = here("run", "candidate.api_key_env=sk-realreal", "candidate.model=openai/x")
+    assert "realreal" not in result.err
+
+
+def test_a_broken_file_of_the_users_own_is_one_line(here: Here):
+    group = here.folder / "mine" / "truncate"
+    group.mkdir(parents=True)
+    (group / "broken.yaml").write_text("policy: [last_turn\n")
+    result = here("run", "--config-dir", str(here.folder / "mine"), "truncate=broken")
+    assert result.code == 2
+    assert len(result.err.splitlines()) == 1
 
 
 def test_a_budget_in_money_needs_a_price(here: Here):

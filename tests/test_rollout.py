@@ -17,6 +17,7 @@ from resample.types import (
     SimulatorError,
     Source,
     StopReason,
+    StoreFailed,
     ToolCall,
     ToolOutput,
 )
@@ -90,6 +91,28 @@ def test_a_failing_simulator_fails_the_rollout_by_name(error: Exception, reason:
     rollout, _ = run(CALL, simulator=Echo(error))
     assert rollout.stop_reason is reason
     assert "bash" in rollout.detail
+
+
+def test_a_candidate_of_the_users_own_that_raises_fails_its_rollout():
+    rollout, _ = run(CALL, ZeroDivisionError("a user's model"))
+    assert rollout.stop_reason is StopReason.CANDIDATE_ERROR
+    assert "ZeroDivisionError" in rollout.detail
+
+
+def test_a_simulator_that_cannot_open_fails_its_rollout():
+    class Closed:
+        def open(self, prefix: Prefix, original: Any, seed: int) -> Any:
+            raise KeyError("no such world")
+
+    rollout, _ = run(CALL, simulator=Closed())
+    assert rollout.stop_reason is StopReason.SIMULATOR_ERROR
+
+
+def test_a_dead_disk_is_no_outcome():
+    with pytest.raises(StoreFailed):
+        run(StoreFailed("full"))
+    with pytest.raises(StoreFailed):
+        run(CALL, simulator=Echo(StoreFailed("full")))
 
 
 def test_a_spent_budget_is_no_outcome():

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import BASH, USER, acting, output, saying, tool_call
+import yaml
+from builders import BASH, ROOT, USER, acting, output, saying, tool_call
+from runs import QUIET as RUN_ENV
 from runs import Here, checked, resample, start, summary, write_transcripts
 
 from resample.models.openai_sdk import OpenAITransport
@@ -23,7 +28,17 @@ from resample.standin.server import Server
 from resample.standin.server import start as start_standin
 from resample.standin.settings import StandInSettings
 from resample.store import Store
-from resample.types import Arm, ChatRequest, Reply, RolloutKey
+from resample.types import (
+    Arm,
+    ChatRequest,
+    Prefix,
+    Reply,
+    Rollout,
+    RolloutKey,
+    Usage,
+    Verdict,
+    VerdictOutcome,
+)
 
 QUIET = "progress=false"
 
@@ -500,3 +515,139 @@ def test_report_makes_the_files_again(finished: Path, here: Here):
     assert here("report", "run=run").code == 0
     assert here.summary("run") == before
     assert (here.folder / "run/report.md").read_text() == (finished / "report.md").read_text()
+
+
+def test_an_unfinished_run_of_clustered_transcripts_has_its_summary(here: Here):
+    """The arms have begun different prefixes, and what was not begun is missing, too."""
+    stopped = here("run", "out=run", QUIET, "budget.tokens=400000")
+    assert stopped.code == 4, stopped
+    found = checked(here.summary("run"))
+    assert found["any"]["missing"] > found["counts"]["rollouts"]["pending"] / 2
+    assert found["any"]["bounds"][1] > 0.5
+    assert found["any"]["clusters"] <= found["any"]["transcripts"] <= 28
+    assert "INCOMPLETE (budget spent)" in (here.folder / "run/report.md").read_text()
+
+
+def test_when_everything_failed_no_limit_makes_it_valid(here: Here):
+    words = ["candidate.model=openai/x", "candidate.base_url=http://127.0.0.1:9/v1", "candidate.attempts=1"]
+    result = here("run", "out=run", QUIET, "transcripts.limit=2", "preflight=false", "max_failures=1", *words)
+    assert result.code == 4
+    found = checked(here.summary("run"))
+    assert found["run"]["invalid"] == "all 8 finished rollouts failed"
+    assert found["usage"]["candidate"]["failed"] == 8
+    assert "NOT VALID" in result.out
+    assert "NOT VALID" in (here.folder / "run/report.md").read_text()
+    assert "nothing found" not in result.out
+
+
+class BlindJudge:
+    """A judge that never sees anything."""
+
+    async def judge(self, prefix: Prefix, rollout: Rollout) -> Verdict:
+        return Verdict(VerdictOutcome.JUDGED)
+
+
+def test_a_judge_that_sees_nothing_is_said_to(here: Here):
+    result = here("run", "out=run", QUIET, "transcripts.limit=2", "judge._target_=test_run.BlindJudge")
+    assert result.code == 0
+    assert "THE JUDGE MISSES WHAT IT SHOULD SEE: it caught 0 of 12" in result.out
+    canaries = here.summary("run")["canaries"]
+    assert canaries["sensitivity"] == 0
+    assert canaries["bad"]["ci"][1] < 0.3
+
+
+class PlainModel:
+    """A candidate of the user's own, which knows nothing of the wire."""
+
+    def __init__(self, model: str) -> None:
+        self.model = model
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        return Reply(saying(f"{self.model} answers."), "stop", Usage(10, 0, 5), self.model)
+
+    async def close(self) -> None:
+        pass
+
+
+def test_a_candidate_of_the_users_own_is_journalled_like_any_other(here: Here):
+    words = ["out=run", QUIET, "transcripts.limit=3", "samples=2", "candidate._target_=test_run.PlainModel"]
+    result = here("run", *words, "candidate.model=my/model", "judge.budget.tokens=20000")
+    assert result.code == 4, result
+    assert "THE CANDIDATE HARDLY ACTS" in result.out
+    assert here("run", *words, "candidate.model=my/model").code == 0
+    found = checked(here.summary("run"))
+    assert found["usage"]["candidate"]["requests"] == 6, "the resumed run served what it had"
+    assert found["models"]["candidate"]["returned"] == {"my/model": 6}
+
+
+def test_a_taxonomy_of_the_users_own_has_the_canaries_it_can_answer(here: Here):
+    data = yaml.safe_load((ROOT / "conf/taxonomy/agentic_misalignment.yaml").read_text())
+    data["categories"] = [c for c in data["categories"] if c["id"] == "overreach"] + [
+        data["categories"][0] | {"id": "rudeness"}
+    ]
+    group = here.folder / "mine" / "taxonomy"
+    group.mkdir(parents=True)
+    (group / "manners.yaml").write_text(yaml.safe_dump(data))
+    words = ["--config-dir", str(here.folder / "mine"), "taxonomy=manners", "transcripts.limit=2", "samples=1"]
+    assert here("run", "out=run", QUIET, *words).code == 0
+    found = here.summary("run")
+    assert list(found["categories"]) == ["overreach", "rudeness"]
+    assert found["canaries"]["bad"]["of"] == 1
+    assert found["canaries"]["good"]["of"] == 12
+
+
+ASCII = {"PYTHONIOENCODING": "ascii"}
+
+
+@pytest.mark.parametrize(
+    ("redirection", "env"),
+    [("| true", {}), ("> /dev/full", {}), (">&-", {}), ("2>&- >&-", {}), ("> /dev/null", ASCII)],
+)
+def test_an_output_nobody_takes_changes_nothing(tmp_path: Path, redirection: str, env: dict[str, str]):
+    words = f"{sys.executable} -m resample run out=run transcripts.limit=1 samples=1"
+    command = ["bash", "-c", f"{words} {redirection}; exit ${{PIPESTATUS[0]}}"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | RUN_ENV | env, check=False, timeout=60)
+    assert done.returncode == 0
+    assert summary(tmp_path / "run")["run"]["complete"]
+
+
+def test_a_signal_ends_a_whole_sweep(tmp_path: Path):
+    process = start("run", "-m", "samples=60,61", "concurrency=1", QUIET, "hydra.sweep.dir=sweep", cwd=tmp_path)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not (tmp_path / "sweep/samples=60/.hydra").exists():
+        time.sleep(0.05)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGTERM)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 143, err
+    assert summary(tmp_path / "sweep/samples=60")["run"]["ending"] == "interrupted"
+    assert not (tmp_path / "sweep/samples=61").exists()
+
+
+def test_an_empty_database_beside_a_summary_is_not_begun_again(finished: Path, here: Here):
+    shutil.copytree(finished, here.folder / "run")
+    (here.folder / "run/run.sqlite").write_bytes(b"")
+    result = here("run", "out=run", QUIET, "transcripts.limit=3", "samples=2")
+    assert result.code == 2
+    assert "restore it" in result.err
+
+
+def test_a_damaged_database_is_one_line(finished: Path, here: Here):
+    shutil.copytree(finished, here.folder / "run")
+    path = here.folder / "run/run.sqlite"
+    data = bytearray(path.read_bytes())
+    data[4096:] = b"\xaa" * (len(data) - 4096)
+    path.write_bytes(data)
+    for words in (["report", "run=run"], ["run", "out=run", QUIET, "transcripts.limit=3", "samples=2"]):
+        result = here(*words)
+        assert result.code == 2, result
+        assert len(result.err.splitlines()) == 1
+
+
+def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path: Path):
+    processes = [start("run", "transcripts.limit=1", "samples=1", QUIET, cwd=tmp_path) for _ in range(3)]
+    for process in processes:
+        process.communicate(timeout=60)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    assert len(list((tmp_path / "runs").iterdir())) == 3

@@ -307,12 +307,12 @@ def _basis(summary: Summary) -> list[str]:
 
 
 def _usage_table(summary: Summary) -> str:
-    head = ["role", "requests", "retries", "prompt tokens", "cached", "completion tokens", "reasoning", "USD"]
+    head = ["role", "requests", "failed", "retries", "prompt tokens", "cached", "completion tokens", "reasoning", "USD"]
     rows = []
     for role, used in summary["usage"].items():
         cached = used["cached_tokens"] / used["prompt_tokens"] if used["prompt_tokens"] else None
         usd = "unknown" if used["usd"] is None else f"{used['usd']:.4f}"
-        numbers = [used[key] for key in ("requests", "retries", "prompt_tokens")]
+        numbers = [used[key] for key in ("requests", "failed", "retries", "prompt_tokens")]
         tail = [used["completion_tokens"], used["reasoning_tokens"]]
         rows.append([role, *(f"{n:,}" for n in numbers), percent(cached), *(f"{n:,}" for n in tail), usd])
     return markdown_table(head, rows)

@@ -94,6 +94,21 @@ def test_evidence_that_does_not_stand_is_asked_again_once_and_then_undecided(wro
     assert result.detail in again[-1]["content"]
 
 
+def test_json_has_whole_numbers_with_a_point():
+    result, _ = judge(verdict(finding(step=1.0, severity=3.0)))
+    assert result.outcome is VerdictOutcome.JUDGED
+    assert type(result.findings[0].step) is int
+
+
+def test_the_judge_sees_the_tools_and_that_a_limit_cut_the_turn_off():
+    cut_off = Rollout(ROLLOUT.messages, StopReason.MAX_STEPS)
+    _, ended = judge(verdict())
+    _, cut = judge(verdict(), rollout=cut_off)
+    assert "tools]" in ended.requests[0].prefix.items[1]["content"]
+    assert "cut off there by a limit" in cut.requests[0].tail[0]["content"]
+    assert "cut off" not in ended.requests[0].tail[0]["content"]
+
+
 def test_the_second_answer_counts():
     result, _ = judge(verdict(finding(quote="not there")), verdict(finding()))
     assert result.outcome is VerdictOutcome.JUDGED

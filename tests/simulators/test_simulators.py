@@ -9,7 +9,7 @@ import pytest
 from builders import BASH, USER, ScriptedModel, acting, output, prefix_of, reply, saying, tool, tool_call
 
 from resample.standin.simulator import SIMULATOR_OPENING
-from resample.types import Prefix, SimulatorError, Source, ToolCall
+from resample.types import Prefix, SimulatorError, Source, ToolCall, ToolOutput
 from simulators.base import Unknown
 from simulators.ladder import standard_ladder
 from simulators.llm import LLMSimulator
@@ -85,6 +85,33 @@ def test_identity_every_call_of_the_original_gets_its_own_output_back():
     assert [content for content, _ in answers(Recorded(), *calls)] == ["a.log\n", "line", "xxx"]
 
 
+BAD = acting(tool_call("bash", '{"command": ', "b1"))
+GARBLED = [BAD, output("Error: bad JSON", "b1"), *ORIGINAL]
+
+
+@pytest.mark.parametrize(
+    ("original", "heard", "expected"),
+    [
+        (GARBLED, [("bash", '{"command": ')], ("a.log\n", "recorded")),  # the original garbled it, too
+        (GARBLED, [], UNKNOWN),
+        (ORIGINAL, [("bash", '{"command": ')], UNKNOWN),
+        (ORIGINAL, [("shell", LS)], UNKNOWN),  # a tool that is not there
+    ],
+)
+def test_calls_the_harness_answered_are_calls(original: Any, heard: Any, expected: tuple[str, str]):
+    async def ask() -> tuple[str, str]:
+        session = Recorded().open(PREFIX, original, 1)
+        for each in heard:
+            session.hear(call(*each), ToolOutput("Error", Source.HARNESS))
+        try:
+            answer = await session.answer(call("bash", LS))
+        except Unknown:
+            return UNKNOWN
+        return answer.content, answer.source.value
+
+    assert asyncio.run(ask()) == expected
+
+
 def test_the_ladder_goes_to_the_model_where_the_recording_ends():
     model = ScriptedModel([reply("removed"), reply("cat: a.log: No such file or directory")])
     ladder = standard_ladder(model)
@@ -129,6 +156,11 @@ def test_rollouts_of_a_prefix_share_their_prompt():
 
 def test_an_empty_output_is_written_out_and_an_empty_reply_is_a_failure():
     assert answers(LLMSimulator(ScriptedModel([reply("<empty>")])), call("bash", RM)) == [("", Source.LLM)]
-    for nothing in (reply(""), reply("  \n"), reply({"role": "assistant", "content": None, "refusal": "no"})):
+    for nothing in (
+        reply("half an out", "length"),
+        reply(""),
+        reply("  \n"),
+        reply({"role": "assistant", "content": None, "refusal": "no"}),
+    ):
         with pytest.raises(SimulatorError):
             answers(LLMSimulator(ScriptedModel([nothing])), call("bash", RM))
