@@ -1,0 +1,81 @@
+"""The README is true: its output is what the program prints, its query runs, its keys exist."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+from builders import ROOT
+from runs import resample
+
+from resample.config import RunConfig
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The main job, as the README's first command does it: its directory and what it printed."""
+    folder = tmp_path_factory.mktemp("first")
+    result = resample("run", cwd=folder)
+    assert result.code == 0, result
+    (directory,) = (folder / "runs").iterdir()
+    return directory, result.out
+
+
+def block_after(text: str) -> str:
+    """The first fenced block after `text`."""
+    found = re.search(r"```\w*\n(.*?)```", README.partition(text)[2], re.DOTALL)
+    assert found, text
+    return found[1]
+
+
+def test_the_output_shown_is_the_output(first_run: tuple[Path, str]):
+    shown = [line for line in block_after("The first one ends like this").splitlines() if line.strip()]
+    printed = first_run[1].splitlines()
+    for line in shown[1:-1]:  # the first is shortened, the last names the directory
+        assert line in printed
+    assert shown[0].split(" (...)")[0] in printed[0]
+
+
+def test_the_query_runs(first_run: tuple[Path, str]):
+    found = re.search(r'run\.sqlite "(SELECT .*?)"', README, re.DOTALL)
+    assert found
+    db = sqlite3.connect(first_run[0] / "run.sqlite")
+    rows = db.execute(found[1]).fetchall()
+    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    db.close()
+    assert len(rows) == 1
+    for name in ("prefixes", "rollouts", "verdicts", "requests", "failures", "texts"):
+        assert name in tables
+        assert f"`{name}`" in README
+
+
+def test_the_one_liner_for_gates_runs(first_run: tuple[Path, str]):
+    found = re.search(r"python3 -c '(.*?)'", README)
+    assert found
+    code = found[1].replace("gate/summary.json", str(first_run[0] / "summary.json"))
+    exec(code)
+
+
+def test_the_keys_named_exist():
+    table = README.partition("## Keys of `run`")[2].partition("## ")[0]
+    named = {
+        key
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for key in re.findall(r"`(\w+)[`.]", row.split("|")[1])
+    }
+    known = set(RunConfig.__dataclass_fields__)
+    leaves = {"model", "samples"}
+    assert named - known - leaves == set(), named - known
+
+
+def test_the_two_commands_are_there_and_the_second_is_the_one_ci_runs():
+    commands = re.findall(r"```bash\n(python3 -m venv .*)\n```", README)
+    assert len(commands) == 2
+    assert commands[0].endswith("resample run")
+    assert "pytest" in commands[1]
+    assert "<!-- test command -->\n```bash\n" + commands[1] in README
