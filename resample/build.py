@@ -227,9 +227,9 @@ def _parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
 def _resolve(target: str | None) -> Callable[..., Any]:
     module, _, name = (target or "").rpartition(".")
     try:
-        found = getattr(import_module(module), name)
+        found: Callable[..., Any] = getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         raise UserError(f"_target_={target}: cannot be imported ({error})") from None
     if not callable(found):
         raise UserError(f"_target_={target}: is nothing that can be called")
-    return found  # type: ignore[no-any-return]
+    return found

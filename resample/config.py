@@ -215,10 +215,10 @@ def check_keys(config: Any, path: str = "") -> None:
 
 def check_no_environment(config: Any) -> None:
     """Raise UserError where a value of the environment would be copied into what is kept of a role's settings."""
-    raw = OmegaConf.to_container(config, resolve=False)
+    raw: Any = OmegaConf.to_container(config, resolve=False)
     for role in ROLES:
         for name in ("params", "headers", "options"):
-            if "${oc.env:" in str(raw[role][name]):  # type: ignore[call-overload,index]
+            if "${oc.env:" in str(raw[role][name]):
                 raise UserError(
                     f"{role}.{name}: ${{oc.env:...}} would copy a value of the environment into the run;"
                     f" use {role}.api_key_env=NAME, or env:NAME in {role}.headers"

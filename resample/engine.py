@@ -12,6 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from typing import NamedTuple
 
 from resample.actions import style
@@ -178,12 +179,12 @@ class Engine:
 
     def _prefix_groups(self) -> Iterator[_Group]:
         for entry, draw in self._store.prefixes():
-            yield _Group(draw, entry.cluster, lambda entry=entry: self._open_prefix(entry))  # type: ignore[misc]
+            yield _Group(draw, entry.cluster, partial(self._open_prefix, entry))
 
     def _canary_groups(self) -> Iterator[_Group]:
         drawn = sorted((derive(self._settings.seed, "draw", c.prefix.id), c.id, c) for c in self._canaries)
         for draw, name, canary in drawn:
-            yield _Group(draw, name, lambda canary=canary: self._open_canary(canary))  # type: ignore[misc]
+            yield _Group(draw, name, partial(self._open_canary, canary))
 
     def _keys(self, prefix: str) -> list[RolloutKey]:
         """The turns of a prefix that are still to be done, shuffled: an arm's place in the queue tells nothing."""

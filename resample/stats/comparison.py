@@ -48,7 +48,9 @@ class Ratio:
     bounds: Interval
     """Worst case, as for the difference."""
     lower: float | None
-    """Without baseline events: a one-sided lower bound, below the ratio in at least `confidence` of all studies."""
+    """Without baseline events: a one-sided lower bound. It errs in at most 1 - `confidence` of all studies; among those
+    that happen to have no baseline events, which are few where the baseline rate is not small, it may err more often.
+    """
     method: str
 
 

@@ -5,6 +5,15 @@ linearised over clusters (Binder 1983; Särndal, Swensson & Wretman 1992). The i
 an effective sample size: estimated from the variance where events are many (Korn & Graubard 1998), bounded from above
 by an assumed intra-cluster correlation where they are too few for an estimate, with Kish's (1965) allowance for unequal
 weights.
+
+Coverage at 95 %, found by simulation of beta-binomial clusters (24 to 3,000 clusters, 1 to 10 samples a prefix, up to
+10 prefixes a cluster, rates 0.001 to 0.5, correlations 0 to 0.9, equal and log-normal weights; 4,000 studies a cell):
+each limit errs in at most 2.5 % of studies plus Monte Carlo error, on average in 0.6 to 1.0 %. With 30 samples a prefix
+it errs a little more often, up to 2.8 % (20,000 studies of the worst cells), the upper limit more than the lower one.
+
+It does not hold where weights go with the outcome: with clusters above the mean rate weighing four times the others,
+the upper limit was too low in up to 9 % of studies (300 clusters, rate near 0.01, correlation 0.6), for Kish's n takes
+the weights to be unrelated to what is found.
 """
 
 from __future__ import annotations
