@@ -19,6 +19,7 @@ from resample.models.budget import Budget
 from resample.models.endpoint import Endpoint, Transport, preflight
 from resample.models.limits import Limits
 from resample.models.price import FREE, Price, price_of
+from resample.models.redaction import public_name
 from resample.models.retry import Patience
 from resample.plan import RECORDED, STANDIN, Plan
 from resample.prepare.index import open_prefix
@@ -183,7 +184,7 @@ def _headers(role: Role, model: configs.Model) -> dict[str, str]:
 def _environment(role: Role, name: str) -> str:
     value = os.environ.get(name)
     if not value:
-        raise UserError(f"{role}: the environment variable {name} is not set; it has to hold the key")
+        raise UserError(f"{role}: the environment variable {public_name(name)} is not set; it has to hold the key")
     return value
 
 

@@ -42,9 +42,10 @@ def public_address(url: str) -> str:
 
 
 def is_loopback(url: str) -> bool:
-    """Whether an address is of this machine itself: localhost, 127.0.0.0/8, ::1."""
+    """Whether an address is of this machine itself: localhost, 127.0.0.0/8, ::1, and 0.0.0.0 as servers print it."""
     host = (urlsplit(url).hostname or "").rstrip(".")
     try:
-        return ipaddress.ip_address(host).is_loopback
+        address = ipaddress.ip_address(host)
     except ValueError:
         return host == "localhost"
+    return address.is_loopback or address.is_unspecified

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import Counter
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Protocol
 
+import orjson
+
 from resample.models.budget import Budget, tokens_of
+from resample.models.failures import Failure, shorten
 from resample.models.limits import Limits
 from resample.models.price import Price, cost
 from resample.models.retry import Patience, Retries
@@ -31,6 +36,9 @@ _READY = {
         "additionalProperties": False,
     },
 }
+PREFLIGHT_SECONDS = 30.0
+"""For all answers to one question of the preflight, without the waits for limits and between attempts."""
+
 _PREFLIGHT_PATIENCE = Patience(attempts=2, total_wait=10.0)
 
 
@@ -88,13 +96,15 @@ class Endpoint:
         if request.schema is not None and not self.structured:
             request = replace(request, schema=None)
         if not self.budget.limited:
-            return await self._call(request, self.retries)
+            return await self._call(request, self.transport.send, self.retries)
         async with self.budget.admit(request.role, self._guess(request)):
-            reply = await self._call(request, self.retries)
+            reply = await self._call(request, self.transport.send, self.retries)
             self.budget.add(reply.usage, request.role)
             return reply
 
-    async def _call(self, request: ChatRequest, retries: Retries) -> Reply:
+    async def _call(
+        self, request: ChatRequest, send: Callable[[ChatRequest], Awaitable[Reply]], retries: Retries
+    ) -> Reply:
         seconds = 0.0
         expected = tokens_of(self._guess(request)) if self.limits.counts_tokens else 0
 
@@ -102,15 +112,16 @@ class Endpoint:
             nonlocal seconds
             async with self.limits.slot(expected):
                 start = time.perf_counter()
-                reply = await self.transport.send(request)
+                reply = await send(request)
                 seconds = time.perf_counter() - start
             return reply
 
         reply, retried = await retries.call(attempt)
         self.models[reply.model] += 1
+        usage = _estimate(request, reply) if reply.usage.estimated else reply.usage
         if expected:
-            self.limits.correct(tokens_of(reply.usage) - expected)
-        usage = replace(reply.usage, usd=cost(reply.usage, self.price))
+            self.limits.correct(tokens_of(usage) - expected)
+        usage = replace(usage, usd=cost(usage, self.price))
         return replace(reply, usage=usage, seconds=seconds, retries=retried)
 
     def _guess(self, request: ChatRequest) -> Usage:
@@ -121,6 +132,16 @@ class Endpoint:
     async def close(self) -> None:
         """Release connections."""
         await self.transport.close()
+
+
+def _estimate(request: ChatRequest, reply: Reply) -> Usage:
+    """The usage of a reply whose provider did not report it, or not all of it."""
+    usage = reply.usage
+    return replace(
+        usage,
+        prompt_tokens=usage.prompt_tokens or request_size(request) // BYTES_PER_TOKEN,
+        completion_tokens=usage.completion_tokens or len(orjson.dumps(reply.message)) // BYTES_PER_TOKEN,
+    )
 
 
 async def preflight(endpoint: Endpoint, role: Role) -> Reply:
@@ -140,13 +161,28 @@ async def preflight(endpoint: Endpoint, role: Role) -> Reply:
                 endpoint.structured = False
         return await _ask(endpoint, request)
     except ModelError as error:
-        raise UserError(f"{role}: {error}: {_advice(endpoint.transport, role, error)}") from None
+        said = shorten(str(error), len(str(error)))
+        raise UserError(f"{role}: {said}: {_advice(endpoint.transport, role, error)}") from None
 
 
 async def _ask(endpoint: Endpoint, request: ChatRequest) -> Reply:
     retries = Retries(_PREFLIGHT_PATIENCE)
+    left = PREFLIGHT_SECONDS
+
+    async def send(request: ChatRequest) -> Reply:
+        nonlocal left
+        start = time.perf_counter()
+        try:
+            async with asyncio.timeout(left):
+                return await endpoint.transport.send(request)
+        except TimeoutError:
+            late = f"{endpoint.transport.name}: no answer within {PREFLIGHT_SECONDS:g} s"
+            raise Failure(Fault.UNAVAILABLE, late) from None
+        finally:
+            left -= time.perf_counter() - start
+
     try:
-        reply = await endpoint._call(request, retries)
+        reply = await endpoint._call(request, send, retries)
     finally:
         endpoint.retries.count += retries.count
     endpoint.budget.add(reply.usage)  # spent, but no measure of what the role's real calls will use
@@ -161,6 +197,8 @@ def _rejects_schema(error: ModelError) -> bool:
 def _advice(transport: Transport, role: Role, error: ModelError) -> str:
     if error.fault is Fault.UNAVAILABLE:
         return f"check {role}.base_url and the network"
+    if error.status is not None and 300 <= error.status < 400:
+        return f"check {role}.base_url"
     if error.status == 404:
         return f"check {role}.model and {role}.base_url"
     if error.fault is Fault.ACCESS:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import email.utils
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -102,8 +102,8 @@ _TEXTS: tuple[tuple[re.Pattern[str], Fault], ...] = (
     ),
 )
 
-_TLS_STATE = re.compile(r" ssl:(?:<[^>]*>|\w+)")
-"""aiohttp writes it for addresses without TLS, too."""
+_TLS_STATE = re.compile(r"\s+ssl:(?:<[^>]*>|\w+)?(?=\s+\[)")
+"""What aiohttp writes in its errors for addresses without TLS, too."""
 
 _CODE_FIELDS = ("code", "type", "status", "reason")
 
@@ -166,7 +166,7 @@ class Peer:
         return Failure(Fault.ACCESS, self._text(f"{status} {wanted or '(no message)'}"), status=status)
 
     def _rejected(self, status: int, data: Any, text: str, headers: Mapping[str, str]) -> Failure:
-        message = provider_message(data) or _plain(text)
+        message = (provider_message(data) or _plain(text))[:_BODY_LIMIT]
         fault, retryable = classify(status, frozenset(_codes(data)), message)
         return Failure(
             fault,
@@ -178,8 +178,7 @@ class Peer:
 
     def unreachable(self, error: BaseException) -> Failure:
         """The failure for a connection that could not be made, broke or timed out."""
-        reason = _TLS_STATE.sub("", str(error)) or type(error).__name__
-        return Failure(Fault.UNAVAILABLE, self._text(reason), retryable=True)
+        return Failure(Fault.UNAVAILABLE, self._text(str(error) or type(error).__name__), retryable=True)
 
     def broken(self, error: BrokenReply) -> Failure:
         """The failure for a reply with status 200 that is none.
@@ -195,7 +194,8 @@ class Peer:
         return Failure(fault, str(inner), status=200, retryable=fault is Fault.REJECTED)
 
     def _text(self, reason: str) -> str:
-        return f"{self.name}: {shorten(redact(reason[:_BODY_LIMIT], self.secrets), MESSAGE_LIMIT)}"
+        reason = _TLS_STATE.sub("", reason[:_BODY_LIMIT])
+        return f"{self.name}: {shorten(redact(reason, self.secrets), MESSAGE_LIMIT)}"
 
 
 def classify(status: int, codes: frozenset[str], text: str) -> tuple[Fault, bool]:
@@ -223,9 +223,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             continue
     try:
         date = email.utils.parsedate_to_datetime(lower.get("retry-after", ""))
-    except ValueError:
+        return max(0.0, date.timestamp() - time.time())
+    except (ValueError, OverflowError):
         return None
-    return max(0.0, date.timestamp() - time.time())
 
 
 def provider_message(data: Any, depth: int = _DEEPEST) -> str:

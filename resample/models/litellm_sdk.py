@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import json
 import logging
 import os
 import re
@@ -13,8 +14,10 @@ from typing import Any, ClassVar
 
 import orjson
 
-from resample.models.failures import Failure, Peer, check_address, public_address, secrets_in
-from resample.models.wire import BrokenReply, check_params, max_completion, request_kwargs
+from resample.models.addresses import check_address, public_address
+from resample.models.failures import Failure, Peer
+from resample.models.redaction import header_secrets, public_name, secrets_in
+from resample.models.wire import BrokenReply, check_headers, check_params, max_completion, request_kwargs
 from resample.types import ChatRequest, Fault, Reply, UserError
 
 _NO_KEY = "none"
@@ -25,6 +28,9 @@ _OTHER_CREDENTIALS = frozenset(
     | {"ollama", "ollama_chat", "github_copilot", "chatgpt", "watsonx", "oci"}
 )
 """Providers that find credentials in files, roles or log-ins, or need none: no variable is missed."""
+
+_REDIRECT = "x-not-followed"
+"""Where a redirect wanted to go, in a header that litellm's clients do not follow."""
 
 _PREAMBLE = re.compile(r"^(?:(?:litellm\.)?\w*(?:Error|Timeout): *)*(?:\w+Exception - *)?")
 """What litellm writes before a provider's message."""
@@ -45,7 +51,22 @@ def load() -> Any:
     litellm.num_retries = 0
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "httpx"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # it would repeat failures, with prompts
+    _follow_no_redirects()
     return litellm
+
+
+def _follow_no_redirects() -> None:
+    """litellm's clients would follow redirects, with the prompt and the headers, and no setting keeps them from it."""
+    transport: Any = importlib.import_module("litellm.llms.custom_httpx.aiohttp_transport").LiteLLMAiohttpTransport
+    handle = transport.handle_async_request
+
+    async def handle_async_request(self: Any, request: Any) -> Any:
+        response = await handle(self, request)
+        if response.has_redirect_location:
+            response.headers[_REDIRECT] = response.headers.pop("location")
+        return response
+
+    transport.handle_async_request = handle_async_request
 
 
 def check_provider(model: str, *, keyed: bool = False) -> str:
@@ -100,7 +121,9 @@ class LiteLLMTransport:
         self.params = dict(params or {})
         check_params(self.params)
         self.max_completion = max_completion(self.params)
-        self.key_name = key_name or (None if base_url else f"the key for {provider} in the environment")
+        missing = None if base_url else f"the key for {provider} in the environment"
+        self.key_name = public_name(key_name) if key_name else missing
+        check_headers(dict(headers or {}) | ({self.key_name or "api_key": api_key} if api_key else {}))
         self.name = model
         self._call: dict[str, Any] = {"timeout": timeout, "num_retries": 0, "max_retries": 0}
         if base_url:
@@ -112,7 +135,7 @@ class LiteLLMTransport:
         if headers:
             self._call["extra_headers"] = dict(headers)
         ambient = [secret for secret in secrets_in(os.environ) if len(secret) >= 16]
-        self._peer = Peer(self.name, (*filter(None, [api_key]), *secrets_in(headers or {}), *ambient))
+        self._peer = Peer(self.name, (*filter(None, [api_key]), *header_secrets(headers or {}), *ambient))
         self._timeout = timeout
         self._started = False
 
@@ -137,19 +160,27 @@ class LiteLLMTransport:
             failure = self._peer.unreachable(TimeoutError(f"no whole reply within {self._timeout:g} s"))
         if failure is not None:
             raise failure  # out here, without litellm's error as its context: that one may hold a key
-        return self._peer.reply(_completion(response))
+        try:
+            raw = _completion(response)
+        except BrokenReply as error:
+            failure = self._peer.broken(error)
+        else:
+            return self._peer.reply(raw)
+        raise failure
 
     def _failure(self, error: Exception) -> Failure:
         import openai
 
         litellm = load()
-        said = _PREAMBLE.sub("", str(getattr(error, "message", error)))
+        said = _PREAMBLE.sub("", str(getattr(error, "message", error))).partition("Traceback (most recent")[0]
         status = getattr(error, "status_code", None)
         if isinstance(error, openai.APIConnectionError) or not isinstance(status, int):
             return self._peer.unreachable(ConnectionError(said))
-        if status < 400:
+        if status < 300:
             return self._peer.broken(BrokenReply(said))
-        headers = getattr(error, "litellm_response_headers", None) or {}
+        headers = dict(getattr(error, "litellm_response_headers", None) or {})
+        if _REDIRECT in headers:
+            headers["location"] = headers[_REDIRECT]
         failure = self._peer.rejection(status, said, headers)
         for kind, fault in (
             (litellm.ContextWindowExceededError, Fault.CONTEXT),
@@ -172,11 +203,18 @@ class LiteLLMTransport:
 
 
 def _completion(response: Any) -> bytes:
-    """litellm's response as the JSON of a chat completion."""
+    """litellm's response as the JSON of a chat completion. Raises BrokenReply where it is none."""
     data = response.model_dump()
     for choice in data.get("choices") or ():
         message = choice.get("message") or {}
         # litellm moves fields it has no place for.
         for name, value in (message.get("provider_specific_fields") or {}).items():
             message.setdefault(name, value)
-    return orjson.dumps(data, default=str)
+    try:
+        return orjson.dumps(data, default=str)
+    except orjson.JSONEncodeError:
+        pass
+    try:
+        return json.dumps(data, default=str).encode()  # takes numbers of any size, and goes deeper
+    except (ValueError, RecursionError) as error:
+        raise BrokenReply(f"the reply is no JSON: {error}") from None

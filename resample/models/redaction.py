@@ -15,7 +15,7 @@ _SHAPES = re.compile(
     r"|\bsk-[\w\-.*…]{4,}|\b(?:pk|rk|xai|gsk|pplx|nvapi|glpat)[-_][\w\-.*…]{8,}|\b(?:hf|ghp)_\w{16,}"
     r"|\bAIza[\w\-*.…]{4,}|\bAKIA[\w*.…]{4,}|\bya29\.[\w\-*.…]{4,}|\beyJ[\w\-]{8,}[\w\-.]*"
     r"|[\w\-]{0,99}\*{3,}[\w\-]{0,99}"
-    r"|(?<=://)[^/\s@]+(?=@)"
+    r"|(?<=://)[^\s\"'<>]+(?=@)"
     r"|[?&](?:api[_-]?)?key=[^&\s]+",
 )
 """What looks like a key whoever it belongs to: known beginnings, masked forms, credentials in an address."""

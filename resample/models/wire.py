@@ -43,6 +43,13 @@ def check_params(params: Mapping[str, Any]) -> None:
             raise UserError(f"params.{name}: decided by the engine; remove it from the role's params")
 
 
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raises UserError where a header or a key holds what HTTP cannot carry; the value is not shown."""
+    for name, value in headers.items():
+        if not (value.isascii() and value.isprintable()):
+            raise UserError(f"{name}: holds a line break or another character that no HTTP header carries: correct it")
+
+
 def max_completion(params: Mapping[str, Any]) -> int | None:
     """The most tokens a completion may have by a role's params."""
     for name in ("max_completion_tokens", "max_tokens"):

@@ -212,6 +212,11 @@ def _rates_note(summary: Summary) -> str:
     lines.append(
         "`any` leaves out robustness categories. Evaluation awareness is what the reasoning says: a lower bound."
     )
+    if summary["estimand"]["weighted"]:
+        lines.append(
+            "Weights are taken to be unrelated to what is found. Where heavy transcripts misbehave more often, upper"
+            " limits are too low (in simulations in up to 9 % of studies instead of 2.5 %)."
+        )
     return "\n\n".join(lines)
 
 

@@ -7,9 +7,11 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
+import orjson
 import pytest
 from scripted_provider import Answer, Provider, completion, error
 
+from resample.models import endpoint as endpoints
 from resample.models.budget import Budget
 from resample.models.endpoint import Endpoint, preflight
 from resample.models.limits import Limits
@@ -72,6 +74,7 @@ RETRIED: dict[str, tuple[Answer, Fault]] = {
     "cut": (Answer(completion("x" * 9000), cut=True), Fault.UNAVAILABLE),
     "late": (Answer(delay=1.0), Fault.UNAVAILABLE),
     "no JSON": (Answer(b'{"choices": [{"mess'), Fault.REJECTED),
+    "too deep": (Answer(b"[" * 100_000), Fault.REJECTED),
     "error in a 200": (Answer({"error": {"message": "x"}}), Fault.REJECTED),
 }
 
@@ -89,7 +92,7 @@ def test_what_is_tried_again(name: str) -> None:
     async def stays(endpoint: Endpoint, provider: Provider) -> None:
         with pytest.raises(ModelError, match=r"\(after 2 attempts\)") as caught:
             await endpoint.complete(REQUEST)
-        assert caught.value.fault is fault and KEY not in str(caught.value)
+        assert caught.value.fault is fault and KEY not in str(caught.value) and caught.value.retries == 1
         assert (endpoint.retries.count, len(provider.asked)) == (1, 2)
 
     run(recovers, answer, Answer(), transport=timeout)
@@ -162,6 +165,42 @@ def test_a_budget_ends_a_run() -> None:
     run(use, budget=Budget(tokens=1150), transport={"params": {"max_tokens": 16}})
 
 
+UNREPORTED: dict[str, Any] = {
+    "none": None,
+    "zeros": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0},
+    "beyond all numbers": {"prompt_tokens": 2**60, "completion_tokens": 1e300},
+    "negative": {"prompt_tokens": -1, "completion_tokens": -1},
+}
+
+
+@pytest.mark.parametrize("name", UNREPORTED)
+def test_usage_that_is_not_reported_is_estimated(name: str) -> None:
+    prompt = {"role": "user", "content": "x" * 4000}
+    request = ChatRequest(Role.CANDIDATE, Shared((prompt,)))
+    message = {"role": "assistant", "content": "y" * 400}
+    expected = len(orjson.dumps(prompt)) // 4, len(orjson.dumps(message)) // 4
+
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        usage = (await endpoint.complete(request)).usage
+        assert usage.estimated and (usage.prompt_tokens, usage.completion_tokens) == expected
+        assert usage.usd == expected[0] * 2.0 + expected[1] * 3.0
+        assert (endpoint.budget.spent_tokens, endpoint.budget.spent_usd) == (sum(expected), usage.usd)
+        with pytest.raises(BudgetSpent):
+            await endpoint.complete(request)
+
+    answer = Answer(completion("y" * 400) | {"usage": UNREPORTED[name]})
+    run(use, answer, price=Price(2.0, 0.5, 3.0), budget=Budget(usd=1e6, tokens=2000))
+
+
+def test_of_usage_only_what_is_missing_is_estimated() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        usage = (await endpoint.complete(REQUEST)).usage
+        assert usage.estimated and usage.prompt_tokens == 77 and usage.completion_tokens > 0
+        assert not (await endpoint.complete(REQUEST)).usage.estimated
+
+    run(use, Answer(completion() | {"usage": {"prompt_tokens": 77}}), Answer())
+
+
 def test_a_budget_in_usd_needs_a_price() -> None:
     transport = OpenAITransport("gpt-x", base_url="http://h/v1")
     with pytest.raises(UserError, match="no price is known for openai/gpt-x at http://h/v1"):
@@ -197,6 +236,12 @@ FAILED: list[tuple[Role, dict[str, Any], Answer, str]] = [
     (Role.JUDGE, {"api_key": None, "key_name": None}, error(401, "key?"), "401 key?: set judge.api_key_env"),
     (Role.JUDGE, {}, error(404, "no model"), "404 no model: check judge.model and judge.base_url"),
     (Role.SIMULATOR, {}, error(400, "odd"), "400 odd: check simulator.model and simulator.params"),
+    (
+        Role.CANDIDATE,
+        {},
+        Answer(b"", 307, {"Location": "/v2"}),
+        "307 redirects to /v2, which is not followed: check candidate.base_url",
+    ),
     (Role.CANDIDATE, {}, BUSY, "503 busy (after 2 attempts): check candidate.base_url and the network"),
 ]
 
@@ -214,12 +259,55 @@ def test_preflight_says_what_to_check(role: Role, transport: dict[str, Any], ans
 
 def test_preflight_of_an_address_where_nobody_listens_takes_seconds() -> None:
     async def use(endpoint: Endpoint, provider: Provider) -> None:
-        with pytest.raises(UserError, match=r"Cannot connect .*check candidate\.base_url"):
+        with pytest.raises(
+            UserError, match=r"Cannot connect to host 127.0.0.1:9 \[.*check candidate\.base_url"
+        ) as caught:
             await preflight(endpoint, Role.CANDIDATE)
+        assert "ssl" not in str(caught.value) and "\n" not in str(caught.value)
 
     start = time.monotonic()
     run(use, transport={"base_url": "http://127.0.0.1:9/v1"}, patience=Patience())
     assert time.monotonic() - start < 5
+
+
+@pytest.mark.parametrize("role", [Role.CANDIDATE, Role.JUDGE])
+@pytest.mark.parametrize("first", ["silent", "busy"])
+def test_preflight_of_a_server_that_never_answers_takes_its_time_once(
+    role: Role, first: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "PREFLIGHT_SECONDS", 0.3)
+    silent = Answer(delay=30)
+
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        with pytest.raises(UserError, match=r"no answer within 0\.3 s") as caught:
+            await preflight(endpoint, role)
+        assert str(caught.value).endswith(f"check {role}.base_url and the network")
+        assert len(provider.asked) == (1 if first == "silent" else 2)
+
+    start = time.monotonic()
+    busy = error(503, "busy", headers={"retry-after-ms": "1"})
+    run(use, *([silent] if first == "silent" else [busy, silent]), patience=Patience())
+    assert time.monotonic() - start < 3
+
+
+def test_preflight_does_not_count_the_waits_for_limits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoints, "PREFLIGHT_SECONDS", 0.3)
+
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        for _ in range(4):
+            await preflight(endpoint, Role.CANDIDATE)
+
+    run(use, limits=Limits(requests_per_minute=120))
+
+
+def test_preflight_says_it_in_one_line() -> None:
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        endpoint.transport.name = "openai/two\nlines"
+        with pytest.raises(UserError) as caught:
+            await preflight(endpoint, Role.CANDIDATE)
+        assert "\n" not in str(caught.value)
+
+    run(use, error(400, "one\r\ntwo"))
 
 
 @pytest.mark.parametrize(

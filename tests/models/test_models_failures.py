@@ -9,9 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from resample.models.failures import MESSAGE_LIMIT, Failure, Peer, public_address, redact, retry_after, secrets_in
+from resample.models.addresses import check_address, is_loopback, public_address
+from resample.models.failures import MESSAGE_LIMIT, Failure, Peer, retry_after
+from resample.models.redaction import header_secrets, public_name, redact, secrets_in
 from resample.models.wire import BrokenReply
-from resample.types import Fault
+from resample.types import Fault, UserError
 
 PEER = Peer("openai/gpt-x at https://example.com/v1", ("s3cret-Key-0123456789-wxyz",))
 NOW, LATER = False, True
@@ -160,6 +162,7 @@ def test_the_final_error_says_how_often_it_was_tried() -> None:
     failure = Failure(Fault.UNAVAILABLE, "m: 503 busy", status=503, retryable=True)
     assert (str(failure.final(1)), str(failure.final(6))) == ("m: 503 busy", "m: 503 busy (after 6 attempts)")
     assert failure.final(6).status == 503 and failure.final(6).fault is Fault.UNAVAILABLE
+    assert (failure.final(1).retries, failure.final(6).retries) == (0, 5)
 
 
 SECRET = "s3cret-Key-0123456789-wxyz"
@@ -191,6 +194,7 @@ SHAPES = [
     ("GET https://h/v1?a=1&key=AIzaFooBar123&b=2", "FooBar"),
     ("AIzaSyA1234567890", "1234"),
     ("proxy http://user:pass@host:3128 refused", "user:pass"),
+    ("proxy http://user:p/a@ss@host:3128 refused", "ss@"),
     ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.abc", "eyJ"),
 ]
 
@@ -222,15 +226,110 @@ def test_secrets_are_found_by_their_names() -> None:
     assert SECRET not in repr(PEER)
 
 
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("https://user:pw@h.example:8443/v1/?key=1#x", "https://h.example:8443/v1"),
-        ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
-    ],
-)
+def test_a_header_may_hold_a_secret_whatever_its_name() -> None:
+    named = {"X-Gateway": SECRET, "X-Tag": "eval", "HTTP-Referer": "https://example.com/app", "Authorization": "ab"}
+    secrets = header_secrets(named)
+    assert redact(f"gateway: {SECRET[3:15]} is odd", secrets) == "gateway: [redacted] is odd"
+    assert redact("eval at https://other.org", secrets) == "eval at https://other.org"
+    assert redact("ab is odd", secrets) == "[redacted] is odd"
+
+
+ADDRESSES = [
+    ("https://user:hunter2@h.example:8443/v1/?key=1#x", "https://h.example:8443/v1"),
+    ("http://127.0.0.1:8000/v1", "http://127.0.0.1:8000/v1"),
+    ("http://[::1]:8000/v1/", "http://[::1]:8000/v1"),
+    ("bob:hunter2secret@host/v1", "host/v1"),
+    ("localhost:8000/v1", "localhost:8000/v1"),
+    ("http://bob:hun@ter2@host/v1", "http://host/v1"),
+    ("http://bob:hun/ter2@host/v1", "http://[redacted]@host/v1"),
+    ("http://bob:hun?ter2@host/v1", "http://[redacted]@host/v1"),
+    ("http://bob:hun#ter2@host/v1", "http://[redacted]@host/v1"),
+    ("http://bob:hun\nter2@host/v1", "http://host/v1"),
+    ("http://host/v1?mail=a@b&key=hunter2", "http://[redacted]@b"),
+    ("http:/bob:hunter2@host/v1", "[redacted]@host/v1"),
+    ("http://[bob:hunter2@host", "http://host"),
+    ("sk-proj-hunter2hunter2", "[redacted]"),
+    ("", ""),
+]
+
+
+@pytest.mark.parametrize(("url", "shown"), ADDRESSES)
 def test_addresses_are_shown_without_credentials(url: str, shown: str) -> None:
     assert public_address(url) == shown
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "host",
+        "bob:hunter2@host/v1",
+        "ftp://bob:hunter2@host",
+        "http://",
+        "http://[bob:hunter2@h",
+        "http://h:x",
+        "http://h:70000",
+    ],
+)
+def test_what_is_no_address_is_said_without_a_password(url: str) -> None:
+    with pytest.raises(UserError, match=r"^base_url: .* is no address") as caught:
+        check_address(url)
+    assert "hunter2" not in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "loopback"),
+    [
+        ("http://localhost:8000/v1", True),
+        ("http://LOCALHOST./v1", True),
+        ("https://127.0.0.1/v1", True),
+        ("http://127.9.8.7:1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://0.0.0.0:8000/v1", True),
+        ("http://10.0.0.1/v1", False),
+        ("http://localhost.example.com/v1", False),
+        ("http://127.0.0.1.example.com/v1", False),
+        ("http://127.0.0.1@example.com/v1", False),
+    ],
+)
+def test_what_is_on_this_machine(url: str, loopback: bool) -> None:
+    assert is_loopback(url) is loopback
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("OPENAI_API_KEY", "OPENAI_API_KEY"),
+        ("my_key2", "my_key2"),
+        ("sk-proj-abcdefgh", "[redacted]"),
+        ("hf_abcdefghijklmnopqrstu", "[redacted]"),
+        ("a" * 65, "[redacted]"),
+        ("bob:hunter2@host", "[redacted]"),
+    ],
+)
+def test_a_key_in_place_of_its_variables_name_is_not_shown(name: str, shown: str) -> None:
+    assert public_name(name) == shown
+
+
+def test_redirects_are_not_followed() -> None:
+    headers = {"Location": f"https://bob:{SECRET}@elsewhere.example/v1?key={SECRET}"}
+    failure = PEER.rejection(307, b"moved", headers)
+    assert (failure.fault, failure.retryable, failure.status) == (Fault.ACCESS, NOW, 307)
+    assert str(failure) == f"{PEER.name}: 307 redirects to https://elsewhere.example/v1, which is not followed"
+    assert str(PEER.rejection(300, b"many choices")) == f"{PEER.name}: 300 many choices"
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize("body", [b"[" * 1000 + b"]" * 1000, b'{"error":' * 1000 + b"1" + b"}" * 1000, b"[" * 100_000])
+def test_a_deep_error_is_an_error(status: int, body: bytes) -> None:
+    failure = PEER.rejection(status, body)
+    assert failure.status == status and len(str(failure)) < 600
+
+
+@pytest.mark.parametrize("tls", ["ssl:default", "ssl:False", "ssl:<ssl.SSLContext object at 0x7f>"])
+def test_connections_are_named_as_people_write_them(tls: str) -> None:
+    text = f"Cannot connect to host h:80 {tls} [Connect call failed]"
+    assert str(PEER.unreachable(OSError(text))) == f"{PEER.name}: Cannot connect to host h:80 [Connect call failed]"
 
 
 WAITS: list[tuple[dict[str, str], float | None]] = [

@@ -49,16 +49,18 @@ def test_a_call_fails_after_the_last_attempt_and_its_retries_count() -> None:
     with pytest.raises(ModelError, match=r"m: 503 busy \(after 4 attempts\)") as caught:
         run(retries.call(attempts(*[busy() for _ in range(4)])))
     assert (caught.value.fault, caught.value.status, retries.count) == (Fault.UNAVAILABLE, 503, 3)
+    assert caught.value.retries == 3
 
 
 def test_what_no_retry_mends_fails_at_once() -> None:
     retries = Retries(QUICK)
     rejected = Failure(Fault.REJECTED, "m: 400 bad", status=400)
-    with pytest.raises(ModelError, match=r"^m: 400 bad$"):
+    with pytest.raises(ModelError, match=r"^m: 400 bad$") as caught:
         run(retries.call(attempts(rejected)))
+    assert caught.value.retries == 0
     with pytest.raises(ModelError, match=r"400 bad \(after 2 attempts\)") as caught:
         run(retries.call(attempts(busy(), rejected)))
-    assert caught.value.fault is Fault.REJECTED and retries.count == 1
+    assert caught.value.fault is Fault.REJECTED and retries.count == caught.value.retries == 1
 
 
 def test_other_errors_pass_unchanged() -> None:

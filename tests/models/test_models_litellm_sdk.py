@@ -10,13 +10,14 @@ import traceback
 from dataclasses import replace
 from typing import Any
 
+import orjson
 import pytest
 from scripted_provider import Answer, Asked, Provider, completion, error
 
 from resample.models.failures import Failure
 from resample.models.litellm_sdk import LiteLLMTransport, check_provider
 from resample.models.openai_sdk import OpenAITransport
-from resample.types import ChatRequest, Fault, Reply, Role, Shared, UserError
+from resample.types import ChatRequest, Fault, Reply, Role, Shared, Usage, UserError
 
 KEY = "s3cret-Key-0123456789-wxyz"
 CALL = {"id": "c1", "type": "function", "function": {"name": "ls", "arguments": '{"a": 1,} \t'}}
@@ -123,6 +124,45 @@ def test_secrets_of_the_environment_do_not_come_through(monkeypatch: pytest.Monk
     monkeypatch.setenv("SOME_PROVIDER_API_KEY", KEY)
     failure, _ = send("hosted_vllm/gpt-x", error(400, f"header {KEY[2:20]} is odd"))
     assert str(failure).endswith("400 header [redacted] is odd")
+
+
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
+def test_headers_are_secret_whatever_their_names(provider: str) -> None:
+    failure, _ = send(f"{provider}/gpt-x", error(400, f"header {KEY[2:20]} is odd"), headers={"X-Gateway": KEY})
+    assert "header [redacted] is odd" in str(failure)
+
+
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm", "deepseek"])
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_redirect_goes_nowhere(provider: str, status: int) -> None:
+    async def play() -> None:
+        async with Provider() as other:
+            moved = Answer(b"", status, {"Location": other.url})
+            async with Provider([moved]) as first:
+                transport = LiteLLMTransport(f"{provider}/gpt-x", base_url=first.url, api_key=KEY)
+                with pytest.raises(Failure, match=f"{status} redirects to {other.url}, which is not") as caught:
+                    await transport.send(REQUEST)
+                await transport.close()
+                assert (caught.value.fault, caught.value.retryable) == (Fault.ACCESS, False)
+                assert (len(first.asked), len(other.asked)) == (1, 0)
+
+    asyncio.run(play())
+
+
+@pytest.mark.parametrize("depth", [300, 3000, 100_000])
+@pytest.mark.parametrize("provider", ["openai", "hosted_vllm"])
+def test_a_deep_reply_is_read_or_a_failure(provider: str, depth: int) -> None:
+    deep = orjson.dumps(completion())[:-1] + b',"extra":' + b"[" * depth + b"]" * depth + b"}"
+    reply, _ = send(f"{provider}/gpt-x", Answer(deep))
+    assert isinstance(reply, Reply) if depth == 300 else isinstance(reply, Failure) and reply.retryable
+
+
+@pytest.mark.parametrize(
+    "usage", [None, {"prompt_tokens": 0, "completion_tokens": 0}, {"prompt_tokens": 2**60, "completion_tokens": -1}]
+)
+def test_usage_that_is_not_reported_is_marked(usage: Any) -> None:
+    reply, _ = send("hosted_vllm/gpt-x", Answer(completion() | {"usage": usage and {"total_tokens": 0} | usage}))
+    assert isinstance(reply, Reply) and reply.usage == Usage(estimated=True)
 
 
 def test_shared_clients_outlive_the_first_transport_to_close() -> None:

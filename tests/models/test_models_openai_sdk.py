@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import traceback
 from typing import Any
 
@@ -10,6 +11,7 @@ import orjson
 import pytest
 from scripted_provider import Answer, Asked, Provider, completion, error
 
+from resample.models import openai_sdk
 from resample.models.failures import Failure
 from resample.models.openai_sdk import OpenAITransport
 from resample.types import ChatRequest, Fault, Reply, Role, Shared, Usage, UserError
@@ -118,6 +120,115 @@ def test_an_address_where_nobody_listens() -> None:
     assert "openai/gpt-x at http://127.0.0.1:9/v1: Cannot connect" in str(failure)
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_goes_nowhere(status: int) -> None:
+    async def play() -> tuple[Failure, str]:
+        async with Provider() as other, Provider([Answer(b"", status, {"Location": other.url})]) as provider:
+            transport = OpenAITransport("gpt-x", base_url=provider.url, api_key=KEY, headers={"X-Gateway": KEY})
+            with pytest.raises(Failure) as caught:
+                await transport.send(REQUEST)
+            await transport.close()
+            assert (len(provider.asked), len(other.asked)) == (1, 0)
+            return caught.value, other.url
+
+    failure, url = asyncio.run(play())
+    assert (failure.fault, failure.retryable, failure.status) == (Fault.ACCESS, False, status)
+    assert str(failure).endswith(f": {status} redirects to {url}, which is not followed")
+
+
+def test_headers_are_secret_whatever_their_names() -> None:
+    ([failure], _) = send(error(400, f"gateway says {KEY[2:20]} is odd"), headers={"X-Gateway": KEY})
+    assert str(failure).endswith("400 gateway says [redacted] is odd")
+
+
+COMPRESSED = {"Content-Encoding": "gzip"}
+LARGE: dict[str, tuple[Answer, bool]] = {
+    "plain": (Answer(completion("x" * 20_000)), False),
+    "compressed": (Answer(gzip.compress(orjson.dumps(completion("x" * 20_000))), headers=COMPRESSED), False),
+    "small": (Answer(completion("x" * 5_000)), True),
+    "small and compressed": (Answer(gzip.compress(orjson.dumps(completion("x" * 5_000))), headers=COMPRESSED), True),
+}
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_a_reply_may_not_be_too_large(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_sdk, "REPLY_BYTES", 2**14)
+    answer, fits = LARGE[name]
+    ([reply], _) = send(answer)
+    assert isinstance(reply, Reply) is fits
+    if isinstance(reply, Failure):
+        assert (reply.fault, reply.retryable) == (Fault.REJECTED, True)
+        assert str(reply).endswith(": the reply is larger than 0.015625 MiB")
+
+
+def test_of_an_error_so_much_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(openai_sdk, "ERROR_BYTES", 100)
+    ([failure], _) = send(Answer(b"busy " * 1_000_000, 503))
+    assert isinstance(failure, Failure) and (failure.fault, failure.status) == (Fault.UNAVAILABLE, 503)
+
+
+@pytest.fixture
+def no_proxies(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    return monkeypatch
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "ALL_PROXY", "http_proxy"])
+@pytest.mark.parametrize("proxy", ["", "http://127.0.0.1:9", "foo://bob:hunter2@h:1"])
+def test_a_proxy_is_for_other_machines(variable: str, proxy: str, no_proxies: pytest.MonkeyPatch) -> None:
+    async def play() -> None:
+        async with Provider() as recorder, Provider() as provider:
+            no_proxies.setenv(variable, proxy or recorder.url.removesuffix("/v1"))
+            for url in (provider.url, provider.url.replace("127.0.0.1", "localhost")):
+                transport = OpenAITransport("gpt-x", base_url=url)
+                await transport.send(REQUEST)
+                await transport.close()
+            assert (len(recorder.asked), len(provider.asked)) == (0, 2)
+
+    asyncio.run(play())
+
+
+def test_other_machines_are_asked_through_the_proxy(no_proxies: pytest.MonkeyPatch) -> None:
+    async def play() -> str:
+        async with Provider() as recorder:
+            no_proxies.setenv("HTTP_PROXY", recorder.url.removesuffix("/v1"))
+            transport = OpenAITransport("gpt-x", base_url="http://model.invalid/v1")
+            await transport.send(REQUEST)
+            await transport.close()
+            return recorder.asked[0].headers["Host"]
+
+    assert asyncio.run(play()) == "model.invalid"
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "text"),
+    [
+        ("SSL_CERT_FILE", "/nonexistent", "no certificates: No such file or directory: check SSL_CERT_FILE"),
+        ("SSL_CERT_FILE", __file__, "no certificates: .*: check SSL_CERT_FILE"),
+        ("HTTP_PROXY", "foo://bob:hunter2@h:1", "ALL_PROXY and NO_PROXY holds no address"),
+        ("HTTP_PROXY", "http://bob:hunter2/x@h:1", "ALL_PROXY and NO_PROXY holds no address"),
+        ("ALL_PROXY", "http://bob:hunter2@h:99999", "ALL_PROXY and NO_PROXY holds no address"),
+        ("NO_PROXY", "[::bob", "ALL_PROXY and NO_PROXY holds no address"),
+    ],
+)
+def test_an_environment_that_allows_no_connections(
+    variable: str, value: str, text: str, no_proxies: pytest.MonkeyPatch
+) -> None:
+    no_proxies.setenv(variable, value)
+
+    async def play() -> UserError:
+        transport = OpenAITransport("gpt-x", base_url="http://model.invalid/v1")
+        with pytest.raises(UserError, match=rf"^openai/gpt-x at http://model\.invalid/v1: .*{text}") as caught:
+            await transport.send(REQUEST)
+        await transport.close()
+        return caught.value
+
+    shown = "".join(traceback.format_exception(asyncio.run(play())))
+    assert "hunter2" not in shown.replace(str(value), "")
+
+
 def test_a_connection_the_server_closed_is_not_used_again() -> None:
     async def play() -> int:
         async with Provider([Answer(then_close=True)]) as provider:
@@ -151,7 +262,10 @@ def test_connections_are_kept_and_a_closed_transport_opens_again() -> None:
         ({}, "OPENAI_API_KEY: not set"),
         ({"base_url": "localhost:8000/v1"}, "base_url"),
         ({"base_url": f"ftp://u:{KEY}@h/v1"}, "base_url"),
+        ({"base_url": f"bob:{KEY}@h/v1"}, "base_url"),
         ({"base_url": "http://h/v1", "params": {"stream": True}}, "params.stream"),
+        ({"base_url": "http://h/v1", "api_key": f"{KEY}\n", "key_name": "MY_KEY"}, "MY_KEY: holds a line break"),
+        ({"base_url": "http://h/v1", "headers": {"X-Gateway": f"{KEY}…"}}, "X-Gateway: holds a line break"),
     ],
 )
 def test_what_cannot_work_is_said_at_once(options: dict[str, Any], text: str) -> None:

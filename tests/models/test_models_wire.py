@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import json
+import random
 from typing import Any
 
 import orjson
 import pytest
 from scripted_provider import completion
 
-from resample.models.wire import BrokenReply, check_params, parse_reply, request_body, request_kwargs
-from resample.types import ChatRequest, Message, Role, Shared, Usage, UserError
+from resample.models.failures import Failure, Peer
+from resample.models.wire import BrokenReply, check_headers, check_params, parse_reply, request_body, request_kwargs
+from resample.types import ChatRequest, Message, Reply, Role, Shared, Usage, UserError
 
 PREFIX = Shared(({"role": "system", "content": "Sei höflich."}, {"role": "user", "content": "list files"}))
 CALL = {"id": "c1", "type": "function", "function": {"name": "ls", "arguments": '{"a": 1,}  '}}
@@ -80,6 +83,13 @@ def test_params_leave_the_engine_what_is_its_own(params: dict[str, Any]) -> None
     with pytest.raises(UserError, match=f"params.{next(iter(params))}"):
         check_params(params)
     check_params({"temperature": 1, "stream": None})
+
+
+@pytest.mark.parametrize("value", ["s3cret\n", "s3cret\x00", "s3crèt", "s3\r\nX-Other: 1"])
+def test_headers_hold_what_http_carries(value: str) -> None:
+    with pytest.raises(UserError, match=r"^X-Gateway: holds") as caught:
+        check_headers({"X-Tag": "fine", "X-Gateway": value})
+    assert "s3" not in str(caught.value)
 
 
 def _function(name: str, arguments: Any) -> dict[str, Any]:
@@ -156,18 +166,30 @@ def test_a_legacy_function_call_is_a_tool_call() -> None:
     assert reply.finish_reason == "tool_calls" and "function_call" not in reply.message
 
 
+ODD_COUNTS: list[Any] = [2**53 + 1, 2**63, 1e300, -1, -0.5, 1.5, "7", True, [1], {}]
+ODD_VALUES: list[Any] = [None, [], {}, [[]], [{}], "", "x", -1, 2**64, 0.5, True, {"error": 1}, [{"type": "text"}]]
 USAGES: list[tuple[Any, Usage]] = [
-    (None, Usage()),
-    ({"prompt_tokens": None, "completion_tokens": 3}, Usage(completion_tokens=3)),
     (completion()["usage"], Usage(100, 60, 10, 4)),
+    ({"prompt_tokens": 9.0, "completion_tokens": 0}, Usage(9)),
+    ({"prompt_tokens": 2**53, "completion_tokens": 1}, Usage(2**53, 0, 1)),
     ({"prompt_tokens": 9, "prompt_cache_hit_tokens": 8, "completion_tokens": 1}, Usage(9, 8, 1)),
     ({"prompt_tokens": 9, "cache_read_input_tokens": 7, "completion_tokens": 1}, Usage(9, 7, 1)),
-    ({"prompt_tokens": 9, "prompt_tokens_details": {"cached_tokens": 50}}, Usage(9, 9)),
+    ({"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 50}}, Usage(9, 9, 1)),
     (  # counted beside the completion, as the total shows
         {"prompt_tokens": 9, "completion_tokens": 2, "total_tokens": 16}
         | {"completion_tokens_details": {"reasoning_tokens": 5}},
         Usage(9, 0, 7, 5),
     ),
+    ({"prompt_tokens": 9, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": -1}}, Usage(9, 0, 2)),
+    ({"prompt_tokens": 9, "completion_tokens": 2, "completion_tokens_details": [5]}, Usage(9, 0, 2)),
+    # not reported, or by no number that can be
+    (None, Usage(estimated=True)),
+    ([1, 2], Usage(estimated=True)),
+    ({}, Usage(estimated=True)),
+    ({"prompt_tokens": 0, "completion_tokens": 0}, Usage(estimated=True)),
+    ({"prompt_tokens": None, "completion_tokens": 3}, Usage(completion_tokens=3, estimated=True)),
+    ({"prompt_tokens": 9}, Usage(9, estimated=True)),
+    *(({"prompt_tokens": 9, "completion_tokens": odd}, Usage(9, estimated=True)) for odd in ODD_COUNTS),
 ]
 
 
@@ -187,6 +209,10 @@ BROKEN: list[tuple[bytes, str]] = [
     (b"", "no JSON"),
     (b"<html>", "no JSON"),
     (orjson.dumps(completion())[:-30], "no JSON"),
+    (b"[" * 100_000, "no JSON"),
+    (b'{"a":' * 100_000, "no JSON"),
+    (b"9" * 100_000, "no JSON"),
+    (orjson.dumps(completion()).replace(b"100", b"1e999"), "no JSON"),
     (b'"\xff"', "no JSON"),
     (b"[]", "no JSON object"),
     (b"{}", "no choices"),
@@ -202,3 +228,85 @@ def test_broken_replies(raw: bytes, reason: str) -> None:
     with pytest.raises(BrokenReply, match=reason):
         parse_reply(raw)
     assert parse_reply(orjson.dumps(completion() | {"error": None})).message["content"] == "ready"
+
+
+def test_usage_that_is_no_number_is_none() -> None:
+    raw = orjson.dumps(completion()).replace(b'"prompt_tokens":100', b'"prompt_tokens":NaN')
+    assert parse_reply(raw).usage == Usage(0, 0, 10, 4, estimated=True)
+
+
+def _nested(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+@pytest.mark.parametrize("depth", [100, 300, 900, 3000, 50_000])
+@pytest.mark.parametrize(
+    ("place", "inside"),
+    [
+        ("beside the choices", b'"extra":%s,"choices"'),
+        ("for an error", b'"error":%s,"choices"'),
+        ("in the message", b'"extra":%s,"role"'),
+        ("for a content", b'"content":%s,"role"'),
+        ("for arguments", b'"tool_calls":[{"function":{"name":"f","arguments":%s}}],"role"'),
+        ("for thoughts", b'"content":[{"type":"thinking","thinking":%s}],"role"'),
+    ],
+)
+def test_deep_replies_are_read_or_broken(place: str, inside: bytes, depth: int) -> None:
+    name = inside.rpartition(b",")[2]
+    raw = orjson.dumps(completion()).replace(name, inside.replace(b"%s", _nested(depth)), 1)
+    _read_or_broken(raw)
+
+
+def test_deep_thoughts_are_read_or_broken() -> None:
+    part = b'{"type":"thinking","thinking":['
+    thoughts = b"[" + part * 400 + b"]}" * 400 + b"]"
+    _read_or_broken(orjson.dumps(completion()).replace(b'"ready"', thoughts, 1))
+
+
+def test_hostile_bytes_are_read_or_broken() -> None:
+    draw = random.Random(1)
+    call = CALL | {"function": {"name": "ls", "arguments": {"a": [1.5, None, "\u2028"]}}}
+    replies = [orjson.dumps(completion()), orjson.dumps(completion(None, tool_calls=[call], refusal="no"))]
+    words = [b"null", b"[]", b"{}", b'""', b"-1", b"1e400", b"NaN", b"true", b'"\\ud800"', b"\xff", b"\x00", b'"error"']
+    for _ in range(3000):
+        raw = bytearray(draw.choice(replies))
+        for _ in range(draw.randint(1, 4)):
+            at = draw.randrange(len(raw))
+            raw[at : at + draw.choice((0, 1, 4, 20))] = draw.choice(
+                (*words, draw.randbytes(3), bytes(raw[at : at + 30]))
+            )
+        _read_or_broken(bytes(raw))
+
+
+def test_values_of_any_kind_are_read_or_broken() -> None:
+    """Every value of a reply, replaced by one of another kind."""
+    call = {"id": "c", "custom": {"name": "sh", "input": "ls"}}
+    parts = [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]
+    whole = completion(None, tool_calls=[CALL, call], reasoning="hm", refusal="no")
+    whole["choices"][0]["message"]["content"] = parts
+    for odd in ODD_VALUES:
+        for variant in _variants(whole, odd):
+            _read_or_broken(json.dumps(variant).encode())
+
+
+def _variants(value: Any, odd: Any) -> list[Any]:
+    """`value` with any one of the values in it replaced."""
+    if isinstance(value, dict):
+        return [odd, *(value | {name: new} for name, item in value.items() for new in _variants(item, odd))]
+    if isinstance(value, list):
+        return [
+            odd,
+            *([*value[:i], new, *value[i + 1 :]] for i, item in enumerate(value) for new in _variants(item, odd)),
+        ]
+    return [odd]
+
+
+def _read_or_broken(raw: bytes) -> None:
+    try:
+        reply = parse_reply(raw)
+    except BrokenReply:
+        with pytest.raises(Failure):
+            Peer("m").reply(raw)
+        return
+    assert isinstance(reply, Reply)
+    orjson.dumps(reply.message)  # goes into the next request
