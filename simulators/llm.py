@@ -72,13 +72,14 @@ class LLMSession:
         self._model = model
         self._shared = shared
         self._seed = seed
-        self._history: list[Block] = []
+        self._history: list[str] = []
+        """Each exchange fenced by itself: what was sent before stays byte for byte, and in the provider's cache."""
         self._calls = 0
 
     async def answer(self, call: ToolCall) -> ToolOutput:
         """Ask the model. Raises ModelError if it failed, SimulatorError if it refused or said nothing."""
         text = read_prompt(PROMPTS / "call.txt").substitute(
-            history=fence(self._seed, self._history) if self._history else "(nothing yet)",
+            history="\n".join(self._history) or "(nothing yet)",
             call=fence(self._seed, _exchange(self._calls + 1, call, None)),
         )
         tail: Message = {"role": "user", "content": text}
@@ -97,7 +98,7 @@ class LLMSession:
     def hear(self, call: ToolCall, output: ToolOutput) -> None:
         """Keep account of a call that was answered, here or on a truer rung."""
         self._calls += 1
-        self._history += _exchange(self._calls, call, output.content)
+        self._history.append(fence(self._seed, _exchange(self._calls, call, output.content)))
 
 
 def _exchange(number: int, call: ToolCall, output: str | None) -> list[Block]:

@@ -124,6 +124,7 @@ def test_the_ladder_goes_to_the_model_where_the_recording_ends():
     first, second = (request.tail[0]["content"] for request in model.requests)
     assert "a.log\n" in first  # what the recording answered is known to the model
     assert "removed" in second
+    assert second.startswith(first.partition("\n\nWrite the output")[0]), "what was sent stays, for the prompt cache"
     assert [request.step for request in model.requests] == [1, 2]
 
 
