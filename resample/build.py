@@ -6,7 +6,7 @@ import inspect
 import os
 import random
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -26,6 +26,7 @@ from resample.prepare.index import open_prefix
 from resample.seeds import derive
 from resample.standin.server import start
 from resample.standin.settings import StandInSettings
+from resample.standin.settings import models as presets
 from resample.store import Store
 from resample.types import Arm, ChatModel, ChatRequest, Role, RolloutKey, Shared, UserError
 
@@ -45,8 +46,15 @@ def make_plan(config: configs.RunConfig) -> Plan:
     played = any(model.model.startswith(STANDIN) for model in roles.values())
     plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles)
     for role, model in roles.items():
+        _check_preset(role, model)
         _model(role, model, Limits(), Budget(config.budget.usd, config.budget.tokens), "http://127.0.0.1")
     return plan
+
+
+def _check_preset(role: Role, model: configs.Model) -> None:
+    if model.model.startswith(STANDIN) and model.model.removeprefix(STANDIN) not in presets():
+        known = ", ".join(STANDIN + name for name in presets())
+        raise UserError(f"{role}.model={model.model}: there is no such stand-in; there are {known}")
 
 
 def standin_settings(config: configs.StandIn, seed: int) -> StandInSettings:
@@ -92,7 +100,8 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
         yield engine
     finally:
         for each in models.values():
-            await each.close()
+            with suppress(Exception):  # anybody's code, and nothing depends on it any more
+                await each.close()
         if server is not None:
             server.close()
 
@@ -217,8 +226,11 @@ def _plug_in(role: str, model: configs.Model, given: Mapping[str, Any]) -> Any:
     arguments = {name: value for name, value in given.items() if name in wanted}
     try:
         return _resolve(model._target_)(**arguments, **model.options)
-    except TypeError as error:
-        raise UserError(f"{role}._target_={model._target_}: {error}; {role}.options gives arguments") from None
+    except (Exception, SystemExit) as error:  # anybody's code
+        raise UserError(
+            f"{role}._target_={model._target_}: cannot be made: {type(error).__name__}: {error}"
+            f" ({role}.options gives arguments)"
+        ) from None
 
 
 def _parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
@@ -229,8 +241,8 @@ def _resolve(target: str | None) -> Callable[..., Any]:
     module, _, name = (target or "").rpartition(".")
     try:
         found: Callable[..., Any] = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"_target_={target}: cannot be imported ({error})") from None
+    except (Exception, SystemExit) as error:  # anybody's code
+        raise UserError(f"_target_={target}: cannot be imported ({type(error).__name__}: {error})") from None
     if not callable(found):
         raise UserError(f"_target_={target}: is nothing that can be called")
     return found

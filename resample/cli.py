@@ -18,7 +18,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from resample.commands import Invocation, say, warn
+from resample.commands import Interrupted, Invocation, say, warn
 from resample.types import Exit, StoreFailed, UserError
 
 COMMANDS = {
@@ -27,7 +27,7 @@ COMMANDS = {
     "standin": "serve the offline stand-in on a port",
 }
 
-_OPEN_KEYS = re.compile(r"^(\w+\.(params|headers|options)|standin\.rates)\.")
+_OPEN_KEYS = re.compile(r"^(\w+\.(params|headers|options)|standin\.rates)[.=]")
 """Keys under which anything may be set: Hydra would ask for a `+` before each."""
 
 
@@ -83,14 +83,16 @@ def _run_command(command: str, words: list[str]) -> int:
         )
         codes.append(_perform(command, config, invocation))
         if codes[-1] in (Exit.INTERRUPTED, Exit.TERMINATED):
-            raise SystemExit(codes[-1])  # and with it the rest of a sweep
+            raise Interrupted(codes[-1])  # and with it the rest of a sweep
 
     try:
         with _hydra_argv(command, words):
             hydra.main(version_base=None, config_path=str(bundled("conf")), config_name=command)(job)()
     except (HydraException, OmegaConfBaseException, YAMLError) as error:
         raise UserError(_one_line(error)) from None
-    except SystemExit as error:  # --help and the like, or a signal
+    except Interrupted as error:
+        codes.append(int(str(error.code)))
+    except SystemExit as error:  # --help and the like
         codes.append(error.code if isinstance(error.code, int) else Exit.DONE)
     return max(codes, default=Exit.DONE)
 
@@ -112,11 +114,13 @@ def _perform(command: str, config: Any, invocation: Invocation) -> int:
         return _complain(f"resample {command}", f"the run's run.sqlite cannot be read: {error}", Exit.USAGE)
     except StoreFailed as error:
         return _complain(f"resample {command}", f"{error}; the same command goes on", Exit.INCOMPLETE)
-    except Exception as error:  # here, or Hydra would print a text of its own
+    except Interrupted:
+        raise
+    except (Exception, SystemExit) as error:  # here, or Hydra would print a text of its own
         return _internal(error)
 
 
-def _internal(error: Exception) -> int:
+def _internal(error: BaseException) -> int:
     if os.environ.get("RESAMPLE_TRACEBACK"):
         traceback.print_exception(error)
     text = f"internal error: {type(error).__name__}: {error} (RESAMPLE_TRACEBACK=1 shows where)"
@@ -160,6 +164,8 @@ def _overrides_last(words: Sequence[str]) -> list[str]:
     for word in words:
         (overrides if _is_override(word) and before not in _WITH_VALUE else options).append(word)
         before = word
+    if before in _WITH_VALUE:
+        raise UserError(f"{before}: its value is missing")
     return [*options, *overrides]
 
 

@@ -11,7 +11,6 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
-from resample.models.addresses import public_address
 from resample.types import UserError
 
 ROLES = ("candidate", "simulator", "judge", "control")
@@ -268,7 +267,7 @@ def _check_model(role: str, model: Model) -> None:
     if model.model == "recorded" and role != "candidate":
         raise UserError(f"{role}.model=recorded: only a candidate can be the original turn itself")
     if model.base_url is not None and not re.match(r"https?://[^/\s]", model.base_url):
-        raise UserError(f"{role}.base_url={public_address(model.base_url)}: must begin with http:// or https://")
+        raise UserError(f"{role}.base_url: must begin with http:// or https://")
     if model.base_url is not None and "@" in model.base_url.split("/")[2]:
         raise UserError(f"{role}.base_url: a password must not stand in a config; use {role}.api_key_env or headers")
     _positive(f"{role}.timeout", model.timeout)

@@ -16,6 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from resample.actions import style
+from resample.guard import guarded
 from resample.journal import journalling
 from resample.judging.canaries import Canary
 from resample.prepare.index import Indexed
@@ -271,7 +272,10 @@ class Engine:
 
     async def _judge_blind(self, prefix: Prefix, rollout: Rollout) -> Verdict:
         try:
-            return await self._judge.judge(prefix, rollout.blind())
+            verdict = await guarded(self._judge.judge(prefix, rollout.blind()))
+            if not isinstance(verdict, Verdict):
+                raise TypeError(f"a judge must answer with a Verdict, not {verdict!r:.200}")
+            return verdict
         except RunStopped:
             raise
         except Exception as error:

@@ -105,6 +105,11 @@ class Rates:
         )
         return rates | {"by_severity": {str(level): worst[level] for level in severities}}
 
+    @property
+    def known(self) -> int:
+        """The candidate's turns of which it is known whether anything was found."""
+        return sum(turn.found(()) is not None or bool(turn.severity) for turn in self._arms[Arm.CANDIDATE])
+
     def awareness(self) -> dict[str, Any]:
         """Of turns that said that this may be a test."""
         return self._rates({arm: [turn.aware for turn in turns] for arm, turns in self._arms.items()})

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from resample.actions import ActionStyle, style
+from resample.guard import guarded
 from resample.seeds import derive
 from resample.types import (
     ChatModel,
@@ -70,7 +71,7 @@ async def play(
     for step in range(max_steps):
         request = ChatRequest(role, prefix.messages, tuple(turn.messages), prefix.tools, step)
         try:
-            reply = await candidate.complete(request)
+            reply = await guarded(candidate.complete(request))
         except ModelError as error:
             return turn.end(_CANDIDATE_FAULTS[error.fault], str(error))
         except RunStopped:
@@ -124,7 +125,7 @@ async def _answer_all(
                 session.hear(call, output)
         else:
             try:
-                output = await session.answer(call)
+                output = _checked(await guarded(session.answer(call)))
             except RunStopped:
                 raise
             except ModelError as error:
@@ -135,6 +136,12 @@ async def _answer_all(
         turn.messages.append(actions.output(call, output.content))
         turn.sources.append(output.source)
     return None
+
+
+def _checked(output: object) -> ToolOutput:
+    if not (isinstance(output, ToolOutput) and isinstance(output.content, str) and isinstance(output.source, Source)):
+        raise TypeError(f"a simulator must answer with ToolOutput(text, Source), not {output!r:.200}")
+    return output
 
 
 def _harness_error(call: ToolCall, known_tools: frozenset[str]) -> ToolOutput | None:

@@ -63,7 +63,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "run": {
             "id": facts.id,
             "complete": pending == 0,
-            "invalid": _invalid(counts, canaries, facts.max_failures),
+            "invalid": _invalid(counts, canaries, rates.known, facts.max_failures),
             "ending": store.get("ending") or "",
             "identity": facts.identity,
             "versions": _versions(),
@@ -126,12 +126,14 @@ def _counts(store: Store, facts: Facts, turns: Sequence[Turn]) -> dict[str, Any]
     }
 
 
-def _invalid(counts: dict[str, Any], canaries: dict[str, Any], max_failures: float) -> str:
+def _invalid(counts: dict[str, Any], canaries: dict[str, Any], known: int, max_failures: float) -> str:
     """Why this run's numbers must not be used, pending turns aside; an empty text if they may."""
     failed = sum(counts["rollouts"]["failed"].values()) + sum(counts["verdicts"]["failed"].values())
     finished = failed + counts["verdicts"]["completed"]
     if finished and not counts["verdicts"]["completed"]:
         return f"all {finished} finished rollouts failed"
+    if finished and not known:
+        return f"all {finished} finished rollouts were cut off by a limit, and say nothing (see max_steps, params)"
     if failed > max_failures * finished:
         return f"{failed} of {finished} finished rollouts failed (max_failures={max_failures:g})"
     shown = canaries["bad"]["of"] + canaries["good"]["of"]

@@ -13,6 +13,20 @@ from runs import QUIET, Here, resample, write_transcripts
 FEW = ("transcripts.limit=2", "samples=1", "progress=false")
 
 
+class Exits:
+    """A judge that ends the program."""
+
+    def __init__(self) -> None:
+        sys.exit(0)
+
+
+class Breaks:
+    """A simulator that cannot be made."""
+
+    def __init__(self) -> None:
+        raise RuntimeError("out of order")
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     return Here(tmp_path, monkeypatch, capsys)
@@ -36,6 +50,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "transcripts.format=nope"], "canonical"),
         (["run", "candidate.model=gpt"], "must be provider/name"),
         (["run", "candidate.model=nosuchprovider/x"], "nosuchprovider"),
+        (["run", "candidate.model=standin/reckles"], "standin/reckless"),
+        (["run", "judge._target_=test_command_line.Exits"], "SystemExit"),
+        (["run", "simulator._target_=test_command_line.Breaks"], "out of order"),
+        (["run", "--config-dir"], "--config-dir"),
         (["run", "candidate.model=openai/gpt-4o-mini"], "OPENAI_API_KEY"),
         (["run", "candidate.model=openai/x", "candidate.api_key_env=NO_SUCH_KEY"], "NO_SUCH_KEY"),
         (["run", "candidate.model=openai/x", "candidate.base_url=localhost:1"], "http://"),

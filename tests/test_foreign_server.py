@@ -111,7 +111,7 @@ def test_tool_calls(here: Here, proxy: str):
         ' "tools": [{"type": "function", "function": {"name": "bash", "parameters": {"type": "object"}}}]}\n'
     )
     result = here("run", "out=run", "transcripts.path=t.jsonl", *words)
-    assert result.code == 0, result
+    assert result.code == 4, "the only turn was cut off: nothing is known"
     found = checked(here.summary("run"))
     assert found["counts"]["rollouts"]["stop_reasons"] == {"max_steps": 1}
     assert found["simulation"]["tool_outputs"]["llm"] == 2

@@ -99,6 +99,26 @@ def test_a_candidate_of_the_users_own_that_raises_fails_its_rollout():
     assert "ZeroDivisionError" in rollout.detail
 
 
+@pytest.mark.parametrize("answer", [None, "ls", ToolOutput({"a": 1}, Source.OTHER), ToolOutput("x", "bogus")])  # type: ignore[arg-type]
+def test_a_simulator_that_answers_with_something_else_is_to_blame(answer: Any):
+    class Odd(Echo):
+        async def answer(self, call: ToolCall) -> ToolOutput:
+            return answer  # type: ignore[no-any-return]
+
+    rollout, _ = run(CALL, simulator=Odd())
+    assert rollout.stop_reason is StopReason.SIMULATOR_ERROR
+    assert "ToolOutput" in rollout.detail
+
+
+@pytest.mark.parametrize("error", [SystemExit(0), asyncio.CancelledError()])
+def test_nobodys_code_ends_the_run_from_within(error: BaseException):
+    class Ends(Echo):
+        async def answer(self, call: ToolCall) -> ToolOutput:
+            raise error
+
+    assert run(CALL, simulator=Ends())[0].stop_reason is StopReason.SIMULATOR_ERROR
+
+
 def test_a_simulator_that_cannot_open_fails_its_rollout():
     class Closed:
         def open(self, prefix: Prefix, original: Any, seed: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import random
 import re
@@ -11,14 +12,17 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from aiohttp import web
 from builders import BASH, ROOT, USER, acting, output, saying, tool_call
 from runs import QUIET as RUN_ENV
 from runs import Here, checked, resample, start, summary, write_transcripts
@@ -651,3 +655,81 @@ def test_runs_begun_in_the_same_second_have_folders_of_their_own(tmp_path: Path)
         process.communicate(timeout=60)
     assert [process.returncode for process in processes] == [0, 0, 0]
     assert len(list((tmp_path / "runs").iterdir())) == 3
+
+
+def test_a_server_that_echoes_the_key_gets_it_nowhere(here: Here, monkeypatch: pytest.MonkeyPatch):
+    """In a reply, in its model id, and in an error."""
+
+    async def echo(request: web.Request) -> web.Response:
+        seen = dict(request.headers)
+        if (await request.read()).count(b"seed") and request.headers.get("X-Mode") == "Err":
+            return web.json_response({"error": {"message": str(seen)}}, status=400)
+        choice = {"index": 0, "message": {"role": "assistant", "content": str(seen)}, "finish_reason": "stop"}
+        return web.json_response({"model": f"m {seen}", "choices": [choice]})
+
+    monkeypatch.setenv("MY_KEY", "very-secret-key-of-mine-0123456789")
+    monkeypatch.setenv("MY_SHORT", "pw12")
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", echo)
+    with serving(app) as url:
+        for mode, out in (("Ok", "a"), ("Err", "b")):
+            words = ["candidate.model=openai/x", f"candidate.base_url={url}/v1", "candidate.api_key_env=MY_KEY"]
+            words += [f"candidate.headers={{X-Mode: {mode}, X-Bar: 'env:MY_SHORT', X-Foo: 'env:MY_KEY'}}"]
+            result = here("run", f"out={out}", QUIET, "transcripts.limit=2", "samples=1", "baselines=[]", *words)
+            assert result.code in (0, 4), result
+            for path in (here.folder / out).rglob("*"):
+                assert path.is_dir() or b"very-secret" not in path.read_bytes(), path
+            assert "very-secret" not in result.out + result.err
+    details = [detail for (detail,) in rows(here.folder / "b", "SELECT detail FROM failures")]
+    assert details
+    assert not any("pw12" in detail for detail in details)
+
+
+@contextmanager
+def serving(app: web.Application) -> Iterator[str]:
+    """The app on the loopback, in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    runner = web.AppRunner(app)
+
+    async def begin() -> int:
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        return int(runner.addresses[0][1])
+
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{asyncio.run_coroutine_threadsafe(begin(), loop).result(10)}"
+    finally:
+        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result(10)
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def test_a_run_whose_turns_were_all_cut_off_says_nothing(here: Here):
+    result = here("run", "out=run", QUIET, "transcripts.limit=2", "samples=1", "candidate._target_=test_run.Loops")
+    assert result.code == 4
+    assert "cut off by a limit" in here.summary("run")["run"]["invalid"]
+    assert here.summary("run")["any"]["bounds"] == [0, 1]
+
+
+class Loops:
+    """A candidate that never ends its turn."""
+
+    async def complete(self, request: ChatRequest) -> Reply:
+        name = request.tools.items[0]["function"]["name"]
+        return Reply(acting(tool_call(name, {}, f"call_{request.step}")), "tool_calls", Usage(10, 0, 5), "loops")
+
+
+def test_weights_of_any_size_have_rates(here: Here):
+    transcripts = [
+        {"id": f"t{n}", "messages": [USER, saying("Done.")], "tools": [BASH], "metadata": {"weight": weight}}
+        for n, weight in enumerate([1e99, 1e99, 1, 1e-99])
+    ]
+    path = write_transcripts(here.folder / "t.jsonl", transcripts)
+    words = [f"transcripts.path={path}", "samples=3", "candidate.model=standin/reckless", QUIET]
+    result = here("run", "out=run", *words)
+    assert result.code == 0, result
+    assert result.err == ""
+    assert checked(here.summary("run"))["estimand"]["weighted"]

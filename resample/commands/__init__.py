@@ -8,6 +8,10 @@ from contextlib import suppress
 from typing import NamedTuple, TextIO
 
 
+class Interrupted(SystemExit):
+    """A signal came: what was at work has ended, and so does the program. Its code is the exit code."""
+
+
 class Invocation(NamedTuple):
     """How a command was called, beside its config."""
 

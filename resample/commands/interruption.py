@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from resample.commands import warn
+from resample.commands import Interrupted, warn
 from resample.types import Exit
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -47,7 +47,7 @@ class Interruption:
         self._number = number
         warn("\nstopping: what is finished is kept, the same command goes on")
         if self._cancel is None:
-            raise SystemExit(self.code)
+            raise Interrupted(self.code)
         self._cancel()
 
     def __enter__(self) -> Self:

@@ -95,7 +95,7 @@ def _folder_name(swept: list[str]) -> str:
     import hashlib
     import re
 
-    text = ",".join(sorted(swept)) or "job"
+    text = ",".join(sorted(word.lstrip("+") for word in swept)) or "job"
     name = re.sub(r"[^\w.,=+-]+", "-", text)
     return name if len(name) <= 150 else f"{name[:130]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 

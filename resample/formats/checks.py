@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import orjson
@@ -146,7 +145,7 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_weight(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 1e-100 < value < 1e100
 
 
 def _is_texts(value: Any) -> bool:
@@ -164,7 +163,7 @@ def _is_style(value: Any) -> bool:
 _FIELDS = {
     "source": (_is_text, "a string"),
     "model": (_is_text, "a string"),
-    "weight": (_is_weight, "a finite number above 0"),
+    "weight": (_is_weight, "a number above 0 (and between 1e-100 and 1e100)"),
     "stratum": (_is_text, "a string"),
     "cluster": (_is_text, "a string"),
     "labels": (_is_object, "an object"),

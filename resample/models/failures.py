@@ -17,7 +17,7 @@ from typing import Any
 import orjson
 
 from resample.models.addresses import public_address
-from resample.models.redaction import redact
+from resample.models.redaction import redact, redact_bytes
 from resample.models.wire import BrokenReply, parse_reply
 from resample.types import Fault, ModelError, Reply
 
@@ -146,7 +146,7 @@ class Peer:
     def reply(self, raw: bytes) -> Reply:
         """Read the body of a 200. Raises Failure."""
         try:
-            return parse_reply(raw)
+            return parse_reply(redact_bytes(raw, self.secrets))
         except BrokenReply as error:
             failure = self.broken(error)
         raise failure

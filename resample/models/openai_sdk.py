@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DEFAULT_KEY_NAME = "OPENAI_API_KEY"
 
-REPLY_BYTES = 64 * 2**20
+REPLY_BYTES = 16 * 2**20
 """A larger reply is none."""
 ERROR_BYTES = 8 * 2**20
 """So much is read of a failure's body."""

@@ -10,6 +10,9 @@ REDACTED = "[redacted]"
 _ECHO = 8
 """A stretch of this many characters of a secret is an echo of it."""
 
+_SHORTEST = 3
+"""A shorter value of a header is no secret."""
+
 _SHAPES = re.compile(
     r"\b(?:Bearer|Basic)\s+[\w\-.~+/=*]{4,}"
     r"|\bsk-[\w\-.*…]{4,}|\b(?:pk|rk|xai|gsk|pplx|nvapi|glpat)[-_][\w\-.*…]{8,}|\b(?:hf|ghp)_\w{16,}"
@@ -37,6 +40,17 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return _SHAPES.sub(REDACTED, text)
 
 
+def redact_bytes(raw: bytes, secrets: Iterable[str]) -> bytes:
+    """A reply without the given secrets, where they are long enough not to be ordinary words.
+
+    A server may echo a request's headers, and what it says is kept.
+    """
+    for secret in secrets:
+        if len(secret) >= _ECHO and (exact := secret.encode("utf-8", "surrogatepass")) in raw:
+            raw = raw.replace(exact, REDACTED.encode())
+    return raw
+
+
 def _without_echoes(text: str, secret: str) -> str:
     pieces: list[str] = []
     at = start = 0
@@ -60,12 +74,12 @@ def secrets_in(named: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def header_secrets(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """Those of `secrets_in`, and every value of eight characters or more: a header may have any name.
+    """Those of `secrets_in`, and every value of three characters or more: a header may have any name.
 
     The beginning of a web address is no secret, and stands in many messages.
     """
     values = (_WEB.sub("", value) for value in headers.values())
-    return (*secrets_in(headers), *(value for value in values if len(value) >= _ECHO))
+    return (*secrets_in(headers), *(value for value in values if len(value) >= _SHORTEST))
 
 
 def public_name(variable: str) -> str:

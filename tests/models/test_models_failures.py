@@ -227,10 +227,17 @@ def test_secrets_are_found_by_their_names() -> None:
 
 
 def test_a_header_may_hold_a_secret_whatever_its_name() -> None:
-    named = {"X-Gateway": SECRET, "X-Tag": "eval", "HTTP-Referer": "https://example.com/app", "Authorization": "ab"}
+    named = {
+        "X-Gateway": SECRET,
+        "X-Tag": "v1",
+        "X-Team": "env7",
+        "HTTP-Referer": "https://example.com/app",
+        "Authorization": "ab",
+    }
     secrets = header_secrets(named)
     assert redact(f"gateway: {SECRET[3:15]} is odd", secrets) == "gateway: [redacted] is odd"
-    assert redact("eval at https://other.org", secrets) == "eval at https://other.org"
+    assert redact("v1 at https://other.org", secrets) == "v1 at https://other.org"
+    assert redact("env7 at https://other.org", secrets) == "[redacted] at https://other.org"
     assert redact("ab is odd", secrets) == "[redacted] is odd"
 
 
