@@ -73,6 +73,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "canaries.count=3"], "at least 20"),
         (["run", "canaries.count=9999"], "there are 24"),
         (["run", "max_failures=2"], "between 0 and 1"),
+        (["run", "confidence=0.3"], "between 0.5 and 1"),
         (["run", "budget.usd=0"], "more than 0"),
         (["run", "retry=all"], "none, failed"),
         (["run", "standin.rates.naughtiness=0.5"], "naughtiness"),
