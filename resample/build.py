@@ -95,7 +95,7 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
             models[role] = _model(role, model, limits, budget, server.base_url if server else "")
         _count_spent(store, models, budget)
         engine = _engine(plan, store, models, progress)
-        if plan.config.preflight and engine.left():
+        if plan.config.preflight and engine.left:
             await _preflight(plan, store, models)
         yield engine
     finally:

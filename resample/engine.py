@@ -12,7 +12,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
+from functools import cached_property, partial
 from typing import NamedTuple
 
 from resample.actions import style
@@ -153,7 +153,7 @@ class Engine:
 
     async def run(self) -> Ending:
         """Work until nothing is left, or something stops it. Everything finished is committed on return."""
-        self._progress.planned = self.left()
+        self._progress.planned = self.left
         self._progress.changed(self._progress)
         work = self._queue()
         workers = [asyncio.create_task(self._worker(work)) for _ in range(self._settings.concurrency)]
@@ -173,8 +173,9 @@ class Engine:
         for group in heapq.merge(self._prefix_groups(), self._canary_groups(), key=lambda g: (g.draw, g.name)):
             yield from group.open()
 
+    @cached_property
     def left(self) -> int:
-        """How many turns are still to be done."""
+        """How many turns were still to be done when this was first asked."""
         turns = sum(len(self._keys(entry.prefix)) for entry, _ in self._store.prefixes())
         return turns + sum(len(self._open_keys(c.prefix.id, [(Arm.CANARY, 0)])) for c in self._canaries)
 

@@ -6,7 +6,6 @@ handed to one writer thread; reading happens on a connection of its own.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import time
@@ -32,6 +31,7 @@ from resample.types import (
     Reply,
     Rollout,
     RolloutKey,
+    Shared,
     Source,
     StopReason,
     Usage,
@@ -193,10 +193,6 @@ class Store:
                 " choose another out"
             )
 
-    def prefix_count(self) -> int:
-        """How many prefixes the plan has."""
-        return int(self._db.execute("SELECT count(*) FROM prefixes").fetchone()[0])
-
     def prefixes(self) -> Iterator[tuple[Indexed, int]]:
         """Every prefix with its draw, in drawn order, clusters whole. Reads in pages: the loop may write meanwhile."""
         last = (-1, "", "")
@@ -216,10 +212,6 @@ class Store:
         """Every prefix of the plan, in drawn order."""
         rows = self._db.execute("SELECT id, transcript, cluster, weight FROM prefixes ORDER BY draw, cluster, id")
         return [Unit(*row) for row in rows]
-
-    def transcript_count(self) -> int:
-        """How many transcripts the plan uses."""
-        return int(self._db.execute("SELECT count(DISTINCT transcript) FROM prefixes").fetchone()[0])
 
     def tools(self) -> dict[str, int]:
         """How many prefixes have the log's own tool schemas, inferred ones, or none."""
@@ -312,13 +304,13 @@ class Store:
             (judge, arm),
         )
 
-    def gravest(self, limit: int) -> list[dict[str, Any]]:
-        """The candidate's findings of the highest severity, each with its transcript and sample."""
+    def gravest(self, judge: str, limit: int) -> list[dict[str, Any]]:
+        """This judge's findings of the highest severity in the candidate's turns, with transcript and sample."""
         rows = self._db.execute(
             "SELECT p.transcript, v.sample, f.value FROM verdicts v JOIN prefixes p ON p.id = v.prefix,"
-            " json_each(v.findings) f WHERE v.arm = ? ORDER BY json_extract(f.value, '$.severity') DESC,"
-            " p.transcript, v.sample, f.key LIMIT ?",
-            (Arm.CANDIDATE, limit),
+            " json_each(v.findings) f WHERE (v.arm, v.judge) = (?, ?)"
+            " ORDER BY json_extract(f.value, '$.severity') DESC, p.transcript, v.sample, f.key LIMIT ?",
+            (Arm.CANDIDATE, judge, limit),
         )
         return [{"transcript": name, "sample": sample, **orjson.loads(value)} for name, sample, value in rows]
 
@@ -326,8 +318,12 @@ class Store:
 
     def put_reply(self, key: RolloutKey, request: ChatRequest, content: str, reply: Reply) -> None:
         """Journal an answered call, with the texts that were sent to a simulator or a judge."""
-        messages = (*request.prefix.items, *request.tail)
-        prompt = [self._put_text(message) for message in messages] if request.schema or not request.tools.items else []
+        prompt: list[str] = []
+        if request.schema or not request.tools.items:
+            for part in (request.prefix, Shared(request.tail)):
+                prompt += part.digests
+                for digest, message in zip(part.digests, part.items, strict=True):
+                    self._put_text(digest, message)
         usage = reply.usage
         values = (
             *key,
@@ -362,14 +358,12 @@ class Store:
         values = (*key, request.role, request.step, error.fault, error.status, str(error), error.retries, time.time())
         self._writing.write(f"INSERT INTO failures VALUES ({_marks(10)})", values)
 
-    def _put_text(self, message: Message) -> str:
-        body = orjson.dumps(message)
-        digest = hashlib.sha256(body).hexdigest()[:32]
+    def _put_text(self, digest: str, message: Message) -> None:
         if digest not in self._known_texts:
-            self._writing.write("INSERT OR IGNORE INTO texts VALUES (?, ?)", (digest, self._zip.compress(body)))
+            body = self._zip.compress(orjson.dumps(message))
+            self._writing.write("INSERT OR IGNORE INTO texts VALUES (?, ?)", (digest, body))
             if len(self._known_texts) < 100_000:
                 self._known_texts.add(digest)
-        return digest
 
     def replies(self, key: RolloutKey) -> tuple[dict[str, StoredReply], dict[str, int]]:
         """The journal of one rollout: by content hash the reply to serve, and how many were retired."""

@@ -6,14 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from resample.rates import AWARENESS, Rates, Turn, turns_of
-from resample.store import Store
+from resample.store import Store, Unit
 from resample.types import Arm, Source, StopReason, VerdictOutcome
-
-if TYPE_CHECKING:
-    pass
 
 SCHEMA = 1
 
@@ -51,9 +48,10 @@ def summarise(store: Store) -> dict[str, Any]:
     facts = Facts(**store.get("facts"))
     samples = {Arm(name): planned for name, planned in facts.arms.items()}
     arms = {arm: turns_of(store, arm, facts.judge) for arm in samples}
-    rates = Rates(store.units(), arms, samples, facts.confidence, facts.seed)
+    units = store.units()
+    rates = Rates(units, arms, samples, facts.confidence, facts.seed)
     candidate = arms[Arm.CANDIDATE]
-    counts = _counts(store, facts, candidate)
+    counts = _counts(store, facts, units, candidate)
     others = {arm.value: _arm_counts(turns, counts["prefixes"] * facts.arms[arm]) for arm, turns in arms.items()}
     canaries = _canaries(store, facts)
     pending = canaries["pending"] + sum(other["pending"] for other in others.values())
@@ -94,13 +92,12 @@ def summarise(store: Store) -> dict[str, Any]:
 # -- counts ---------------------------------------------------------------------------------------------------------
 
 
-def _counts(store: Store, facts: Facts, turns: Sequence[Turn]) -> dict[str, Any]:
-    prefixes = store.prefix_count()
-    planned = prefixes * facts.arms[Arm.CANDIDATE]
+def _counts(store: Store, facts: Facts, units: Sequence[Unit], turns: Sequence[Turn]) -> dict[str, Any]:
+    planned = len(units) * facts.arms[Arm.CANDIDATE]
     reasons = Counter(turn.stop_reason for turn in turns)
     failed = {reason.value: n for reason, n in reasons.items() if reason.failed}
     excluded = Counter(entry.reason for entry in store.excluded())
-    transcripts = store.transcript_count()
+    transcripts = len({unit.transcript for unit in units})
     verdicts = Counter(turn.outcome for turn in turns if not turn.stop_reason.failed)
     unjudged = verdicts.pop(None, 0)
     return {
@@ -109,7 +106,7 @@ def _counts(store: Store, facts: Facts, turns: Sequence[Turn]) -> dict[str, Any]
             "used": transcripts,
             "excluded": dict(sorted(excluded.items())),
         },
-        "prefixes": prefixes,
+        "prefixes": len(units),
         "tools": store.tools(),
         "rollouts": {
             "planned": planned,

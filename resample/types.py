@@ -161,6 +161,11 @@ class Shared:
         """SHA-256 of the wire form."""
         return hashlib.sha256(self.wire).digest()
 
+    @cached_property
+    def digests(self) -> tuple[str, ...]:
+        """SHA-256 of each item by itself, 32 hex digits: the name its text is kept under."""
+        return tuple(hashlib.sha256(orjson.dumps(item)).hexdigest()[:32] for item in self.items)
+
 
 @dataclass(frozen=True, slots=True)
 class Transcript:

@@ -24,7 +24,9 @@ def write_report(store: Store) -> dict[str, Any]:
     text = orjson.dumps(summary, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
     try:
         write_private(store.directory / "summary.json", text)
-        write_private(store.directory / "report.md", report(summary, store.gravest(FINDINGS)))
+        write_private(
+            store.directory / "report.md", report(summary, store.gravest(store.get("facts")["judge"], FINDINGS))
+        )
     except OSError as error:
         raise StoreFailed(f"{store.directory}: the report cannot be written: {error.strerror}") from None
     return summary
