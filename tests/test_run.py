@@ -259,8 +259,9 @@ def test_a_second_process_is_refused_by_name(finished: Path, here: Here):
 
 
 def test_a_spent_budget_stops_and_a_larger_one_goes_on(here: Here):
-    few = ["run", "out=run", QUIET, "transcripts.limit=6", "samples=2", "concurrency=4"]
-    stopped = here(*few, "budget.tokens=60000")
+    few = ["run", "out=run", QUIET, "transcripts.limit=6", "samples=2"]
+    # One call at a time: several in flight may each use more than expected, and their order is a matter of chance.
+    stopped = here(*few, "budget.tokens=60000", "concurrency=1")
     assert stopped.code == 4
     assert "budget spent" in stopped.err
     found = checked(here.summary("run"))
@@ -273,12 +274,12 @@ def test_a_spent_budget_stops_and_a_larger_one_goes_on(here: Here):
 
 
 def test_a_role_has_a_budget_of_its_own(here: Here):
-    words = ["run", "out=run", QUIET, "transcripts.limit=4", "samples=2"]
-    stopped = here(*words, "judge.budget.tokens=30000")
+    words = ["run", "out=run", QUIET, "transcripts.limit=4", "samples=2", "concurrency=1"]
+    stopped = here(*words, "judge.budget.tokens=28000")
     assert stopped.code == 4
     used = checked(here.summary("run"))["usage"]
-    assert 0 < used["judge"]["prompt_tokens"] + used["judge"]["completion_tokens"] <= 30000
-    assert here(*words, "judge.budget.tokens=30000").code == 4, "what was spent counts when it goes on"
+    assert 0 < used["judge"]["prompt_tokens"] + used["judge"]["completion_tokens"] <= 28000
+    assert here(*words, "judge.budget.tokens=28000").code == 4, "what was spent counts when it goes on"
     assert here(*words).code == 0
 
 
