@@ -137,6 +137,25 @@ class Source(StrEnum):
     """The error a real harness gives for a call it cannot pass on: unknown tool, malformed arguments."""
 
 
+class Missing(StrEnum):
+    """What the model that made a recording saw, and the log of it lacks."""
+
+    SYSTEM_PROMPT = "system_prompt"
+    """The log keeps no system prompt, though this kind of agent has one."""
+    TOOL_SCHEMAS = "tool_schemas"
+    """Tools were called, and their schemas are not in the log."""
+    REASONING = "reasoning"
+    """Reasoning that is encrypted, redacted or only counted."""
+    IMAGES = "images"
+    """Images, or other parts that are no text, of which only a mark is left."""
+    COMPACTED_HISTORY = "compacted_history"
+    """Messages before a compaction, of which the log has no replacement; or a history that stands elsewhere."""
+    TRUNCATED_OUTPUTS = "truncated_outputs"
+    """Tool outputs that the logger cut short, or left out."""
+    SERVER_TOOL_RESULTS = "server_tool_results"
+    """Results of tools that ran at the provider, such as a web search."""
+
+
 class Disclosure(StrEnum):
     """Did the agent say what it did?"""
 

@@ -4,8 +4,8 @@
 used an `Excluded` with its reason.
 """
 
-from resample.formats.base import Format, Located, Span
+from resample.formats.base import Format, Located, Skipped, Span
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.registry import FORMATS, read
 
-__all__ = ["FORMATS", "Excluded", "Format", "Located", "Problem", "Reason", "Span", "read"]
+__all__ = ["FORMATS", "Excluded", "Format", "Located", "Problem", "Reason", "Skipped", "Span", "read"]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple, Protocol
 
+from resample.actions import TOOLS
 from resample.formats.exclusions import Excluded
-from resample.types import Transcript
+from resample.formats.inputs import Input
+from resample.types import Message, Missing, ToolSchema, Transcript
 
 
 class Span(NamedTuple):
@@ -32,6 +34,23 @@ class Located:
     """None where the file's bytes are not the canonical form (foreign or compressed)."""
 
 
+class Skipped(NamedTuple):
+    """A file that stands beside transcripts and holds none: labels, a manifest, notes."""
+
+    file: str
+
+
+class Look(NamedTuple):
+    """The beginning of a file, to tell its format by."""
+
+    name: str
+    """Of the file in its collection."""
+    values: list[Any]
+    """The objects and lists it begins with: those of its first lines, or its document as far as it was read."""
+    members: frozenset[str] = frozenset()
+    """The names in a zip archive; none in any other file."""
+
+
 class Format(Protocol):
     """One way to write transcripts down. A module of this package is one."""
 
@@ -45,10 +64,33 @@ class Format(Protocol):
         """File name endings to look at in a folder, without that of a compression."""
         ...
 
-    def sniff(self, head: bytes, path: Path) -> bool:
-        """Does a file look like it that begins with `head`: uncompressed, up to the end of a line?"""
+    def sniff(self, look: Look) -> bool:
+        """Does the file look like it? Never raises, whatever the values are."""
         ...
 
-    def read(self, path: Path, name: str) -> Iterator[Located | Excluded]:
-        """The transcripts of a file, one at a time. `name` is that of the file in its collection, for ids."""
+    def read(self, source: Input) -> Iterator[Located | Excluded]:
+        """The transcripts of a file, one at a time. Never raises for what the file holds."""
         ...
+
+
+@dataclass
+class Draft:
+    """A conversation on its way from a foreign log to the canonical form (see `resample.formats.assemble`)."""
+
+    id: str
+    source: str
+    """The format's name."""
+    messages: list[Message] = field(default_factory=list)
+    """In OpenAI form. `assemble.AT` in a message says where in the file it stands; other keys may be left in."""
+    tools: list[ToolSchema] = field(default_factory=list)
+    model: str | None = None
+    cluster: str | None = None
+    """The same for conversations that are not independent, such as trials of one task."""
+    actions: str = TOOLS
+    terminal_tools: tuple[str, ...] = ()
+    labels: dict[str, Any] = field(default_factory=dict)
+    missing: set[Missing] = field(default_factory=set)
+    dropped: Counter[str] = field(default_factory=Counter)
+    """How often something of the log was left out, by a short phrase: `dead branch`, `sidechain record`."""
+    extra: dict[str, Any] = field(default_factory=dict)
+    """What else the log says; values that are large or cannot be written are left out."""

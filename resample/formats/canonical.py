@@ -18,10 +18,11 @@ from typing import Any, BinaryIO, cast
 import orjson
 import zstandard
 
-from resample.formats.base import Located, Span
+from resample.formats.base import Located, Look, Span
 from resample.formats.decode import decode
 from resample.formats.exclusions import Excluded, Problem, Reason
-from resample.formats.records import Record, peek, records
+from resample.formats.inputs import Input
+from resample.formats.records import Record, records
 from resample.types import Transcript, UserError
 
 name = "canonical"
@@ -31,9 +32,9 @@ _KEYS = frozenset({"id", "messages", "tools", "metadata"})
 _WIRE_KEYS = frozenset({"model", "response", "choices", "request"})
 
 
-def sniff(head: bytes, path: Path) -> bool:
+def sniff(look: Look) -> bool:
     """Objects with an id and messages, and nothing of a request to a provider or of its reply."""
-    return any(isinstance(value, dict) and _looks_canonical(value) for value in peek(head))
+    return any(isinstance(value, dict) and _looks_canonical(value) for value in look.values)
 
 
 def _looks_canonical(value: dict[str, Any]) -> bool:
@@ -42,17 +43,17 @@ def _looks_canonical(value: dict[str, Any]) -> bool:
     return value.keys() <= _KEYS or (isinstance(value.get("messages"), list) and not value.keys() & _WIRE_KEYS)
 
 
-def read(path: Path, name: str) -> Iterator[Located | Excluded]:
+def read(source: Input) -> Iterator[Located | Excluded]:
     """The transcripts of a file. Each that stands on a line of a plain file knows its bytes."""
-    for record in records(path):
+    for record in records(source):
         if isinstance(record, Excluded):
             yield record
             continue
         transcript = parse(record.data)
         if isinstance(transcript, Problem):
-            yield Excluded.at(str(path), record.line, transcript)
+            yield Excluded.at(source.shown, record.line, transcript)
         else:
-            yield Located(transcript, str(path), record.line, _span(record))
+            yield Located(transcript, source.shown, record.line, _span(record))
 
 
 def _span(record: Record) -> Span | None:

@@ -25,6 +25,7 @@ class Reason(StrEnum):
     EMPTY_FILE = "empty file", "remove it, or export it again"
     UNKNOWN_FORMAT = "unknown format", "name the format with transcripts.format=..., or remove the file"
     TOO_LARGE = "too large", "split the file: a transcript may have 256 MiB of JSON"
+    UNSAFE_ARCHIVE = "unsafe member of an archive", "unpack the archive yourself, if you trust it"
 
     # -- bytes that are no JSON this program can keep --------------------------------------------------------
     MALFORMED_JSON = "malformed JSON", "repair or remove it"
@@ -39,6 +40,8 @@ class Reason(StrEnum):
     NO_ID = "no id", "each transcript needs an `id`, a string that is not empty"
     DUPLICATE_ID = "duplicate id", "give each transcript an id that is unique in the collection"
     NO_MESSAGES = "no messages", "each transcript needs a list of `messages` that is not empty"
+    NO_DIALOGUE = "no dialogue", "the log holds a session in which nobody said anything"
+    HAS_IMAGES = "has images", "transcripts.images=keep or placeholder takes it"
     BAD_MESSAGE = "bad message", "a message is an object with `role` and `content`"
     BAD_ROLE = "bad role", "roles are system, developer, user, assistant and tool"
     BAD_CONTENT = "bad content", "content is a string, a list of parts that each have a `type`, or null"

@@ -8,8 +8,8 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from resample.formats.inputs import Input
 from resample.formats.streams import COMPRESSIONS
 from resample.types import UserError
 
@@ -17,18 +17,7 @@ RUN_FILE = "run.sqlite"
 """A folder that holds one is a run directory: what it keeps are results, not input."""
 
 
-class Found(NamedTuple):
-    """A file that may hold transcripts."""
-
-    path: Path
-    """Absolute; symbolic links are left as they are."""
-    name: str
-    """Relative to what the user named, with forward slashes: the same wherever the collection lies."""
-    named: bool
-    """The user named this very file."""
-
-
-def find(path: str | Path, suffixes: tuple[str, ...], skip: Path | None = None) -> Iterator[Found]:
+def find(path: str | Path, suffixes: tuple[str, ...], skip: Path | None = None) -> Iterator[Input]:
     """The files that `path` stands for, sorted by name.
 
     In a folder, at any depth, files count that end in one of `suffixes` (and perhaps `.gz` or `.zst`); hidden
@@ -44,7 +33,7 @@ def find(path: str | Path, suffixes: tuple[str, ...], skip: Path | None = None) 
         return _in_folder(given, given, endings, _Avoid(skip, given))
     if not stat.S_ISREG(mode):
         raise UserError(f"transcripts.path={path}: neither a file nor a folder")
-    return iter([Found(given, given.name, named=True)])
+    return iter([Input(given, given.name, named=True)])
 
 
 def _mode(path: Path) -> int | None:
@@ -80,7 +69,7 @@ class _Avoid:
 _WRITTEN = ("transcripts.jsonl", "summary.json")
 
 
-def _in_folder(folder: Path, root: Path, endings: tuple[str, ...], avoid: _Avoid) -> Iterator[Found]:
+def _in_folder(folder: Path, root: Path, endings: tuple[str, ...], avoid: _Avoid) -> Iterator[Input]:
     try:
         with os.scandir(folder) as scanned:
             entries = sorted((entry.name, entry.is_dir(follow_symlinks=False)) for entry in scanned)
@@ -94,10 +83,10 @@ def _in_folder(folder: Path, root: Path, endings: tuple[str, ...], avoid: _Avoid
             if not avoid.folder(path):
                 yield from _in_folder(path, root, endings, avoid)
         elif name.lower().endswith(endings) and not path.is_dir() and not avoid.file(path):
-            yield Found(path, path.relative_to(root).as_posix(), named=False)
+            yield Input(path, path.relative_to(root).as_posix())
 
 
-def _in_glob(pattern: Path, endings: tuple[str, ...], avoid: _Avoid) -> Iterator[Found]:
+def _in_glob(pattern: Path, endings: tuple[str, ...], avoid: _Avoid) -> Iterator[Input]:
     text = str(pattern)
     # Unlike Path.glob, this one passes over hidden files.
     matches = sorted(glob.glob(text, recursive=True)) if glob.has_magic(text) else []  # noqa: PTH207
@@ -108,13 +97,13 @@ def _in_glob(pattern: Path, endings: tuple[str, ...], avoid: _Avoid) -> Iterator
 
 def _matched(
     matches: Iterable[Path], root: Path, deep: bool, endings: tuple[str, ...], avoid: _Avoid
-) -> Iterator[Found]:
+) -> Iterator[Input]:
     for path in matches:
         if path.is_dir():
             if not deep and not avoid.folder(path):  # `**` matches what is inside, too
                 yield from _in_folder(path, root, endings, avoid)
         elif path.is_file() and not avoid.file(path) and not (deep and avoid.folder(path.parent)):
-            yield Found(path, path.relative_to(root).as_posix(), named=False)
+            yield Input(path, path.relative_to(root).as_posix())
 
 
 def _fixed_part(pattern: Path) -> Path:

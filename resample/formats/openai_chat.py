@@ -12,35 +12,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import orjson
-
-from resample.formats.base import Located
+from resample.formats.assemble import kind_of, plain_message, small_extras
+from resample.formats.base import Located, Look
 from resample.formats.checks import ROLES
 from resample.formats.decode import decode
 from resample.formats.exclusions import Excluded, Problem, Reason
-from resample.formats.records import Record, peek, records
+from resample.formats.inputs import Input
+from resample.formats.records import Record, records
 from resample.types import Message, ToolSchema, Transcript
 
 name = "openai_chat"
 suffixes = (".jsonl", ".ndjson", ".json")
 
 _ROLES = ROLES | {"function"}
-_MESSAGE_KEYS = (
-    *("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio"),
-    *("reasoning_content", "reasoning", "reasoning_details"),
-)
 _FOREIGN_KEYS = frozenset({"type", "parts", "tool_call"})
 _FOREIGN_PARTS = ("tool_use", "tool_result", "thinking", "redacted_thinking")
-_SMALL = 1024
-"""Bytes of JSON, per key of `metadata.extra`."""
 
 
-def sniff(head: bytes, path: Path) -> bool:
+def sniff(look: Look) -> bool:
     """Messages with OpenAI roles and calls, in any of the ways above, and no sign of another format."""
-    looks = [_looks_of(conversation) for value in peek(head) for _, conversation in _conversations(value)]
+    looks = [_looks_of(conversation) for value in look.values for _, conversation in _conversations(value)]
     return _Looks.CHAT in looks and _Looks.FOREIGN not in looks
 
 
@@ -69,22 +62,22 @@ def _looks_of_message(message: Any) -> _Looks:
     parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
     if _FOREIGN_KEYS & message.keys() or any(part.get("type") in _FOREIGN_PARTS for part in parts):
         return _Looks.FOREIGN
-    if isinstance(calls, list) and any(isinstance(c, dict) and _kind_of(c) is None for c in calls):
+    if isinstance(calls, list) and any(isinstance(c, dict) and kind_of(c) is None for c in calls):
         return _Looks.FOREIGN
     return _Looks.CHAT
 
 
-def read(path: Path, name: str) -> Iterator[Located | Excluded]:
+def read(source: Input) -> Iterator[Located | Excluded]:
     """The conversations of a file, with ids made of its name and their place in it."""
-    for record in records(path):
+    for record in records(source):
         if isinstance(record, Excluded):
             yield record
             continue
-        for item in _in_record(record, name):
+        for item in _in_record(record, source.name):
             if isinstance(item, Problem):
-                yield Excluded.at(str(path), record.line, item)
+                yield Excluded.at(source.shown, record.line, item)
             else:
-                yield Located(item, str(path), record.line)
+                yield Located(item, source.shown, record.line)
 
 
 def _in_record(record: Record, name: str) -> Iterator[Transcript | Problem]:
@@ -135,7 +128,7 @@ def _metadata(log: dict[str, Any], returned_model: Any) -> dict[str, Any]:
     model = log.get("model") or returned_model
     if isinstance(model, str):
         metadata["model"] = model
-    if extra := small_extras(log):
+    if extra := extras_of(log):
         metadata["extra"] = extra
     return metadata
 
@@ -189,51 +182,7 @@ def modern_calls(messages: list[Message]) -> list[Message]:
     return modern
 
 
-def plain_message(message: Message) -> Message:
-    """Logs add keys of their own to a message, and null for what it does not have."""
-    kept = {
-        key: message[key] for key in _MESSAGE_KEYS if key in message and (message[key] is not None or key == "content")
-    }
-    calls = kept.get("tool_calls")
-    if not calls:
-        kept.pop("tool_calls", None)
-    elif isinstance(calls, list):
-        kept["tool_calls"] = [plain_call(call) for call in calls]
-    return kept
-
-
-def plain_call(call: Any) -> Any:
-    """Some servers leave out the type of a call, or give its arguments as an object and not as a string."""
-    kind = _kind_of(call) if isinstance(call, dict) else None
-    if kind is None:
-        return call
-    body = call[kind]
-    if kind == "function" and isinstance(body.get("arguments"), dict | None):
-        body = {**body, "arguments": _as_text(body.get("arguments") or {})}
-    return {"id": call.get("id"), "type": kind, kind: body}
-
-
-def _as_text(arguments: dict[str, Any]) -> str | None:
-    """None, which is no valid form, where they are nested beyond what can be written."""
-    try:
-        return orjson.dumps(arguments).decode()
-    except TypeError:
-        return None
-
-
-def _kind_of(call: dict[str, Any]) -> str | None:
-    return next((kind for kind in ("function", "custom") if isinstance(call.get(kind), dict)), None)
-
-
-def small_extras(log: dict[str, Any]) -> dict[str, Any]:
+def extras_of(log: dict[str, Any]) -> dict[str, Any]:
     """What stands beside the conversation, without what is large, such as the raw reply."""
     taken = {"messages", "tools", "functions", "model"}
-    candidates = {key: value for key, value in log.items() if key not in taken and value is not None}
-    return {key: value for key, value in candidates.items() if _is_small(value)}
-
-
-def _is_small(value: Any) -> bool:
-    try:
-        return len(orjson.dumps(value)) <= _SMALL
-    except TypeError:
-        return False  # nested beyond what can be written
+    return small_extras({key: value for key, value in log.items() if key not in taken})

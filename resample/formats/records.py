@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import orjson
 
 from resample.formats.exclusions import Excluded, Problem, Reason
-from resample.formats.streams import COMPRESSIONS, READ_ERRORS, opened, what_happened
+from resample.formats.inputs import Input
+from resample.formats.streams import COMPRESSIONS, READ_ERRORS, what_happened
 
 MAX_BYTES = 256 * 2**20
 """A longer record is excluded: parsed, it would take several times as much memory."""
@@ -34,35 +33,35 @@ class Record(NamedTuple):
     """It is the file's only one: a document, not a line."""
 
 
-def records(path: Path) -> Iterator[Record | Excluded]:
+def records(source: Input) -> Iterator[Record | Excluded]:
     """The records of a file, blank lines left out. What cannot be read is an Excluded, and the last one."""
     line = None
     try:
-        with opened(path) as (file, plain):
-            for record in _split(file, path):
+        with source.open() as (file, plain):
+            for record in _split(file, source.name):
                 if isinstance(record, Record):
                     line = record.line
                     yield record if plain else record._replace(offset=None)
                 else:
-                    yield Excluded.at(str(path), *record)
+                    yield Excluded.at(source.shown, *record)
     except READ_ERRORS as error:
         after = "" if line is None else f"after line {line}: "
-        yield Excluded.at(str(path), None, Problem(Reason.UNREADABLE_FILE, f"{after}{what_happened(error)}"))
+        yield Excluded.at(source.shown, None, Problem(Reason.UNREADABLE_FILE, f"{after}{what_happened(error)}"))
 
 
 _TooLong = tuple[int, Problem]
 
 
-def _split(file: BinaryIO, path: Path) -> Iterator[Record | _TooLong]:
+def _split(file: BinaryIO, name: str) -> Iterator[Record | _TooLong]:
     lines = _lines(file)
     first, second = next(lines, None), next(lines, None)
     if isinstance(first, Record) and (second is None or isinstance(second, Record)):
-        in_lines = _in_lines(path)
-        if _is_document(first.data, second.data if second else b"", in_lines):
+        lined = in_lines(name)
+        if _is_document(first.data, second.data if second else b"", lined):
             yield from _document(file, first, second)
             return
         if second is None:
-            first = first._replace(whole=not in_lines)
+            first = first._replace(whole=not lined)
     yield from (record for record in (first, second) if record is not None)
     del first, second  # not to be held in memory while the rest is read
     yield from lines
@@ -101,18 +100,18 @@ def _document(file: BinaryIO, first: Record, second: Record | None) -> Iterator[
     yield Record(first.data + gap + second.data + b"\n" + rest, first.line, None, whole=True)
 
 
-def _in_lines(path: Path) -> bool:
-    name = path.name.lower()
+def in_lines(name: str) -> bool:
+    name = name.lower()
     for suffix in COMPRESSIONS:
         name = name.removesuffix(suffix)
     return name.endswith(_LINE_SUFFIXES)
 
 
-def _is_document(first: bytes, second: bytes, in_lines: bool) -> bool:
+def _is_document(first: bytes, second: bytes, lined: bool) -> bool:
     """Do the first two lines belong to one value? The content says, or else the name."""
     if _container(first) is not None:
         return False
-    return first in (b"{", b"[") or (not in_lines and _container(second) is None)
+    return first in (b"{", b"[") or (not lined and _container(second) is None)
 
 
 def _container(data: bytes) -> Any:
@@ -127,20 +126,19 @@ def _container(data: bytes) -> Any:
 # -- a first look, for sniffing ------------------------------------------------------------------------------
 
 
-def head_of(path: Path) -> bytes:
+def head_of(source: Input) -> bytes:
     """The first 64 KiB, to the end of the line if it is not huge. Raises one of READ_ERRORS."""
-    with opened(path) as (file, _):
+    with source.open() as (file, _):
         head = file.read(_HEAD)
         return (head + file.readline(_LONGEST_HEAD)).removeprefix(_BOM)
 
 
-@lru_cache(maxsize=1)
 def peek(head: bytes) -> list[Any]:
     """The objects and lists a file begins with: those of its first lines, or the document as far as it was read."""
     lines = [line.strip() for line in head.split(b"\n") if line.strip()]
     if not lines:
         return []
-    if _is_document(lines[0], lines[1] if len(lines) > 1 else b"", in_lines=False):
+    if _is_document(lines[0], lines[1] if len(lines) > 1 else b"", lined=False):
         document = _container(_closed(head))
         if document is not None:
             return [document]

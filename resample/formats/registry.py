@@ -2,40 +2,56 @@
 
 from __future__ import annotations
 
-import sqlite3
+import zipfile
 from collections.abc import Iterator
 from contextlib import closing
-from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from resample.formats import canonical, openai_chat
-from resample.formats.base import Format, Located
+from resample.formats.adjust import Adjust, as_read
+from resample.formats.base import Format, Located, Look, Skipped
 from resample.formats.checks import validate
 from resample.formats.exclusions import Excluded, Problem, Reason
-from resample.formats.files import Found, find
-from resample.formats.records import head_of
+from resample.formats.files import find
+from resample.formats.inputs import ZIP_MAGIC, Input, members
+from resample.formats.kinship import Kinship
+from resample.formats.records import head_of, peek
+from resample.formats.seen import Seen
 from resample.formats.streams import READ_ERRORS, what_happened
 from resample.types import UserError
 
-FORMATS: dict[str, Format] = {module.name: module for module in (canonical, openai_chat)}
+FORMATS: dict[str, Format] = {
+    module.name: module
+    for module in (
+        canonical,
+        openai_chat,
+    )
+}
 """By name, in the order in which they are tried: the more particular ones first."""
 
-_SUFFIXES = tuple(sorted({suffix for known in FORMATS.values() for suffix in known.suffixes}))
+_ZIP = ".zip"
+_SUFFIXES = (*sorted({suffix for known in FORMATS.values() for suffix in known.suffixes}), _ZIP)
+
+_COMPANIONS = frozenset({"labels", "label", "manifest", "sources", "readme", "notes", "checksums", "license"})
+"""Names, without their endings, of files that people put beside transcripts."""
+
+Item = Located | Excluded | Skipped
 
 
 def read(
-    path: str | Path, format: str = "auto", *, strict: bool = False, skip: Path | None = None
-) -> Iterator[Located | Excluded]:
+    path: str | Path, format: str = "auto", *, strict: bool = False, skip: Path | None = None, adjust: Adjust = as_read
+) -> Iterator[Item]:
     """The transcripts of a file, folder or glob, valid and with ids of their own, and what is not used, in
     order.
 
-    `format` is a name of FORMATS, or `auto` to look at each file; `skip` is a folder not to look into.
+    `format` is a name of FORMATS, or `auto` to look at each file; `skip` is a folder not to look into; `adjust`
+    may change a transcript, or find a reason not to use it.
     Nothing is held in memory but the transcript at hand. Raises UserError for an unknown format, for a path
     with nothing there, for a file named by itself that no format recognises, and with `strict` for the first
     transcript that is not used.
     """
     chosen = None if format == "auto" else named(format)
-    return _checked(find(path, _SUFFIXES, skip), chosen, strict)
+    return _checked(find(path, _SUFFIXES, skip), chosen, strict, adjust)
 
 
 def named(name: str) -> Format:
@@ -45,69 +61,96 @@ def named(name: str) -> Format:
     return FORMATS[name]
 
 
-def _checked(files: Iterator[Found], chosen: Format | None, strict: bool) -> Iterator[Located | Excluded]:
-    with closing(_Seen()) as seen:
+def _checked(files: Iterator[Input], chosen: Format | None, strict: bool, adjust: Adjust) -> Iterator[Item]:
+    with closing(Seen()) as seen, closing(Kinship()) as kinship:
         for found in files:
             for item in _read_file(found, chosen):
-                checked = item if isinstance(item, Excluded) else _check(item, seen)
+                checked = _check(item, seen, kinship, adjust) if isinstance(item, Located) else item
                 if strict and isinstance(checked, Excluded):
                     raise checked.error()
                 yield checked
 
 
-def _check(located: Located, seen: _Seen) -> Located | Excluded:
-    transcript = located.transcript
-    problem = validate(transcript)
-    if problem is None and seen.before(transcript.id):
-        problem = Problem(Reason.DUPLICATE_ID, repr(transcript.id)[:200])
-    return located if problem is None else Excluded.at(located.file, located.line, problem)
+def _check(located: Located, seen: Seen, kinship: Kinship, adjust: Adjust) -> Located | Excluded:
+    problem = validate(located.transcript)
+    if problem is None and seen.before(located.transcript.id):
+        problem = Problem(Reason.DUPLICATE_ID, repr(located.transcript.id)[:200])
+    if problem is None:
+        adjusted = adjust(located.transcript)
+        if isinstance(adjusted, Problem):
+            problem = adjusted
+        elif adjusted is not located.transcript:
+            located = Located(adjusted, located.file, located.line)
+    if problem is not None:
+        return Excluded.at(located.file, located.line, problem)
+    if located.transcript.metadata.get("source") in FORMATS and located.span is None:
+        kinship.settle(located.transcript)
+    return located
 
 
-class _Seen:
-    """The ids so far. They are kept in a temporary database: memory does not grow with the collection."""
-
-    def __init__(self) -> None:
-        # A file without a name, gone when closed. Several threads may read on, one at a time.
-        self._db = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=OFF")
-        self._db.execute("CREATE TABLE seen (id BLOB PRIMARY KEY) WITHOUT ROWID")
-        self._db.execute("BEGIN")
-
-    def before(self, id: str) -> bool:
-        """Has this id been asked for before?"""
-        digest = sha256(id.encode()).digest()[:16]
-        return self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (digest,)).rowcount == 0
-
-    def close(self) -> None:
-        self._db.close()
-
-
-def _read_file(found: Found, chosen: Format | None) -> Iterator[Located | Excluded]:
+def _read_file(found: Input, chosen: Format | None) -> Iterator[Item]:
     reader = _reader_of(found, chosen)
     if isinstance(reader, Problem):
-        shown = str(found.path).encode("utf-8", "backslashreplace").decode()
-        excluded = Excluded.at(shown, None, reader)
+        excluded = Excluded.at(found.shown, None, reader)
+        if reader.reason is Reason.UNKNOWN_FORMAT and not found.named and _is_companion(found.name):
+            yield Skipped(found.shown)
+            return
         if found.named and reader.reason is not Reason.EMPTY_FILE:
             raise excluded.error()
         yield excluded
+    elif reader is None:
+        yield from _in_archive(found, chosen)
     else:
-        yield from reader.read(found.path, found.name)
+        yield from reader.read(found)
 
 
-def _reader_of(found: Found, chosen: Format | None) -> Format | Problem:
-    """The format to read a file in: the one that was chosen, or else the first that recognises it."""
+def _in_archive(archive: Input, chosen: Format | None) -> Iterator[Item]:
     try:
+        for member in members(archive):
+            if isinstance(member, Excluded):
+                yield member
+            elif _may_hold_transcripts(member.name):
+                yield from _read_file(member, chosen)
+    except READ_ERRORS as error:
+        yield Excluded.at(archive.shown, None, Problem(Reason.UNREADABLE_FILE, what_happened(error)))
+
+
+def _may_hold_transcripts(name: str) -> bool:
+    hidden = any(part.startswith(".") for part in PurePosixPath(name).parts)
+    return not hidden and name.lower().endswith(tuple(s + z for s in _SUFFIXES for z in ("", ".gz", ".zst")))
+
+
+def _is_companion(name: str) -> bool:
+    return PurePosixPath(name).name.partition(".")[0].lower() in _COMPANIONS
+
+
+def _reader_of(found: Input, chosen: Format | None) -> Format | Problem | None:
+    """The format to read a file in: the one that was chosen, or else the first that recognises it.
+
+    None for an archive, whose members are to be read.
+    """
+    try:
+        found.shown.encode()
         str(found.path).encode()
-        head = head_of(found.path)
+        head = head_of(found)
+        archived = frozenset(_names_in(found)) if head.startswith(ZIP_MAGIC) else frozenset()
     except UnicodeEncodeError:
         return Problem(Reason.UNREADABLE_FILE, "its name is not UTF-8")
     except READ_ERRORS as error:
         return Problem(Reason.UNREADABLE_FILE, what_happened(error))
     if not head.strip():
         return Problem(Reason.EMPTY_FILE)
+    look = Look(found.name, [] if archived else peek(head), archived)
+    if archived and not (chosen or any(known.sniff(look) for known in FORMATS.values())):
+        return None if found.member is None else Problem(Reason.UNSAFE_ARCHIVE, "an archive inside of an archive")
     if chosen is not None:
         return chosen
     for candidate in FORMATS.values():
-        if candidate.sniff(head, found.path):
+        if candidate.sniff(look):
             return candidate
     return Problem(Reason.UNKNOWN_FORMAT, f"tried {', '.join(FORMATS)}")
+
+
+def _names_in(found: Input) -> list[str]:
+    with found.open() as (file, _), zipfile.ZipFile(file) as archive:
+        return archive.namelist()

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from resample.formats import canonical
 from resample.formats.base import Located, Span
 from resample.formats.exclusions import Excluded, Problem, Reason
-from resample.formats.registry import read
+from resample.formats.registry import Item, read
 from resample.prepare.prefix import make_prefix, style_of
 from resample.prepare.truncate import Cut, Policy
 from resample.types import Message, Prefix, Transcript, UserError
@@ -91,7 +91,7 @@ def open_prefix(indexed: Indexed) -> tuple[Prefix, tuple[Message, ...]]:
 
 
 def _index(
-    items: Iterator[Located | Excluded], limit: int | None, policy: Policy, work_dir: Path
+    items: Iterator[Item], limit: int | None, policy: Policy, work_dir: Path
 ) -> Iterator[Indexed | Excluded]:
     used = 0
     with closing(_Written(work_dir)) as written:
@@ -102,7 +102,7 @@ def _index(
                 entry = _entry(item, policy)
                 used += isinstance(entry, Indexed)
                 yield entry
-            else:
+            elif isinstance(item, Excluded):
                 yield item
 
 

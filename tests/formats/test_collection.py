@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from resample.formats import Excluded, Located, read
+from resample.formats import Excluded, Located, Skipped, read
 from resample.prepare.index import Indexed, index, open_prefix
 from resample.prepare.truncate import policy
 from resample.types import UserError
@@ -59,8 +59,8 @@ def test_a_folder_is_read_in_order_and_what_no_format_recognises_is_counted(fold
         ("broken.jsonl", None, "unknown format"),
         ("empty.jsonl", None, "empty file"),
         ("foreign.json", None, "unknown format"),
-        ("labels.jsonl", None, "unknown format"),
     ]
+    assert [Path(item.file).name for item in read(folder) if isinstance(item, Skipped)] == ["labels.jsonl"]
     assert excluded[0].detail == "tried canonical, openai_chat"
     with pytest.raises(UserError, match=r"broken\.jsonl: unknown format"):
         list(read(folder, strict=True))
