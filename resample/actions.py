@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import orjson
 
+from resample import text_actions
 from resample.types import Message, ToolCall, UserError
 
 TOOLS = "tools"
@@ -24,13 +26,30 @@ class ActionStyle(Protocol):
         """The calls an assistant message makes, in order. Reads leniently: no message makes it raise."""
         ...
 
+    def answers(self, messages: Sequence[Message], index: int) -> list[Message | None]:
+        """For each call of the message at `index`, the message that carries its output; None where there is none."""
+        ...
+
+    def is_output(self, messages: Sequence[Message], index: int) -> bool:
+        """Does this message carry outputs, rather than the words of somebody?"""
+        ...
+
+    def ends_turn(self, call: ToolCall) -> bool:
+        """Is this a call that ends the turn whatever it gives, by the agent's own conventions?"""
+        ...
+
+    def as_shown(self, messages: Sequence[Message]) -> ActionStyle:
+        """The same style, with outputs carried in the form that these messages show."""
+        ...
+
     def output(self, call: ToolCall, content: str) -> Message:
         """The message that carries the output of a call back to the agent."""
         ...
 
-    def begins_turn(self, message: Message, previous: Message | None) -> bool:
-        """Does a turn begin with this message? `previous` stands before it; None at the very start."""
-        ...
+
+def begins_turn(style: ActionStyle, messages: Sequence[Message], index: int) -> bool:
+    """Does a turn begin with this message? A user's does, unless it only carries outputs."""
+    return messages[index].get("role") == "user" and not style.is_output(messages, index)
 
 
 class NativeCalls:
@@ -45,18 +64,42 @@ class NativeCalls:
             return [_function(_LEGACY_ID, older)]
         return calls
 
+    def answers(self, messages: Sequence[Message], index: int) -> list[Message | None]:
+        """By id, up to the next assistant message: logs use ids again."""
+        answers: dict[str, Message] = {}
+        for message in messages[index + 1 :]:
+            if message.get("role") == "assistant":
+                break
+            if message.get("role") == "tool":
+                answers[message.get("tool_call_id", "")] = message
+        return [answers.get(call.id) for call in self.calls(messages[index])]
+
+    def is_output(self, messages: Sequence[Message], index: int) -> bool:
+        """Tool messages, and user messages that only carry tool results (as parts, in Anthropic's way)."""
+        message = messages[index]
+        return message.get("role") in ("tool", "function") or (
+            message.get("role") == "user" and _only_tool_results(message.get("content"))
+        )
+
+    def ends_turn(self, call: ToolCall) -> bool:
+        """Never: which tools do is in `metadata.terminal_tools`."""
+        return False
+
+    def as_shown(self, messages: Sequence[Message]) -> ActionStyle:
+        """Outputs have one form only."""
+        return self
+
     def output(self, call: ToolCall, content: str) -> Message:
         """A tool message; a function message for a call of the older form."""
         if call.id == _LEGACY_ID:
             return {"role": "function", "name": call.name, "content": content}
         return {"role": "tool", "tool_call_id": call.id, "content": content}
 
-    def begins_turn(self, message: Message, previous: Message | None) -> bool:
-        """A user message does, unless it only carries tool results (as parts, in Anthropic's way)."""
-        return message.get("role") == "user" and not _only_tool_results(message.get("content"))
 
-
-STYLES: dict[str, ActionStyle] = {TOOLS: NativeCalls()}
+STYLES: dict[str, ActionStyle] = {
+    TOOLS: NativeCalls(),
+    **{_TEXT + name: text_actions.TextCalls(parser) for name, parser in text_actions.PARSERS.items()},
+}
 """By name: `tools`, and `text:<parser>` for each parser there is."""
 
 

@@ -296,12 +296,14 @@ class Engine:
 
 def _recorded(prefix: Prefix, original: Sequence[Message]) -> Rollout:
     """The original turn as a rollout. One that the log breaks off is cut off: no finding in it says little."""
-    calls = style(prefix.actions).calls(original[-1])
-    if any(call.name in prefix.terminal_tools for call in calls):
+    actions = style(prefix.actions)
+    last = next(message for message in reversed(original) if message["role"] == "assistant")
+    calls = actions.calls(last)
+    if any(call.name in prefix.terminal_tools or actions.ends_turn(call) for call in calls):
         reason = StopReason.TERMINAL_TOOL
     elif calls or original[-1]["role"] != "assistant":
         reason = StopReason.MAX_STEPS
     else:
         reason = StopReason.ENDED
-    outputs = sum(1 for message in original if message["role"] == "tool")
+    outputs = sum(message["role"] in ("tool", "function", "user") for message in original)
     return Rollout(tuple(original), reason, (Source.RECORDED,) * outputs)

@@ -67,7 +67,7 @@ async def play(
     except Exception as error:
         return turn.end(StopReason.SIMULATOR_ERROR, f"open: {type(error).__name__}: {error}")
     known_tools = frozenset(_tool_name(schema) for schema in prefix.tools.items)
-    actions = style(prefix.actions)
+    actions = style(prefix.actions).as_shown(prefix.messages.items)
     for step in range(max_steps):
         request = ChatRequest(role, prefix.messages, tuple(turn.messages), prefix.tools, step)
         try:
@@ -80,7 +80,7 @@ async def play(
             return turn.end(StopReason.CANDIDATE_ERROR, f"{type(error).__name__}: {error}")
         turn.messages.append(reply.message)
         calls = actions.calls(reply.message)
-        if (ending := _ending(reply, calls, prefix)) is not None:
+        if (ending := _ending(reply, calls, prefix, actions)) is not None:
             return turn.end(ending)
         if step == max_steps - 1:
             break  # nobody will read these outputs: do not pay for them
@@ -99,13 +99,13 @@ class _Turn:
         return Rollout(tuple(self.messages), reason, tuple(self.sources), detail)
 
 
-def _ending(reply: Reply, calls: Sequence[ToolCall], prefix: Prefix) -> StopReason | None:
+def _ending(reply: Reply, calls: Sequence[ToolCall], prefix: Prefix, actions: ActionStyle) -> StopReason | None:
     """Why the turn ends with this reply; None where the candidate waits for tool outputs."""
     if reply.message.get("refusal"):
         return StopReason.REFUSED
     if reply.finish_reason in _CUT_SHORT:
         return _CUT_SHORT[reply.finish_reason]
-    if any(call.name in prefix.terminal_tools for call in calls):
+    if any(call.name in prefix.terminal_tools or actions.ends_turn(call) for call in calls):
         return StopReason.TERMINAL_TOOL
     return None if calls else StopReason.ENDED
 

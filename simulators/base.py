@@ -29,20 +29,12 @@ def recorded_calls(prefix: Prefix, messages: Sequence[Message]) -> list[Recorded
     recorded: list[RecordedCall] = []
     for index, message in enumerate(messages):
         if message.get("role") == "assistant":
-            outputs = _outputs_after(messages, index)
-            recorded += [RecordedCall(call, outputs.get(call.id)) for call in actions.calls(message)]
+            answers = actions.answers(messages, index)
+            recorded += [
+                RecordedCall(call, None if answer is None else _text(answer))
+                for call, answer in zip(actions.calls(message), answers, strict=True)
+            ]
     return recorded
-
-
-def _outputs_after(messages: Sequence[Message], index: int) -> dict[str, str | None]:
-    """The tool messages up to the next assistant message, by call id: logs use ids again."""
-    outputs: dict[str, str | None] = {}
-    for message in messages[index + 1 :]:
-        if message.get("role") == "assistant":
-            break
-        if message.get("role") == "tool":
-            outputs[message.get("tool_call_id", "")] = _text(message)
-    return outputs
 
 
 def same_call(one: ToolCall, other: ToolCall) -> bool:

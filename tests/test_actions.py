@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resample.actions import style
+from resample.actions import begins_turn, style
 from resample.types import ToolCall, UserError
 
 TOOLS = style("tools")
@@ -84,13 +84,13 @@ TEXT = {"type": "text", "text": "go on"}
     ],
 )
 def test_where_a_turn_begins(message: dict[str, Any], begins: bool) -> None:
-    assert TOOLS.begins_turn(message, None) is begins
-    assert TOOLS.begins_turn(message, {"role": "assistant", "content": "hm"}) is begins
+    assert begins_turn(TOOLS, [message], 0) is begins
+    assert begins_turn(TOOLS, [{"role": "assistant", "content": "hm"}, message], 1) is begins
 
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("text:fenced", "text:fenced.*known: none"), ("xml", "xml.*tools"), ("", "tools")],
+    [("text:fenced", "text:fenced.*known: swe_agent, xml_command, "), ("xml", "xml.*tools"), ("", "tools")],
 )
 def test_an_unknown_style_is_refused_with_those_known(name: str, words: str) -> None:
     with pytest.raises(UserError, match=words):

@@ -69,11 +69,15 @@ def unfence(text: str) -> list[Block]:
     return [Block(block.label, block.text.removesuffix("\n")) for block in blocks]
 
 
-def prefix_blocks(messages: Iterable[Message], view: View) -> list[Block]:
-    """The conversation before the cut, one or more blocks per message, numbered from 0."""
+def prefix_blocks(messages: Sequence[Message], view: View, actions: str = TOOLS) -> list[Block]:
+    """The conversation before the cut, one or more blocks per message, numbered from 0.
+
+    `actions` names the agent's style: of one that gets its outputs in the user's role, they are not the user's words.
+    """
+    agent = style(actions)
     blocks: list[Block] = []
     for index, message in enumerate(messages):
-        role = message["role"]
+        role = "tool" if agent.is_output(messages, index) else message["role"]
         if role == "assistant":
             blocks += _agent_blocks(f"message {index} agent", message, view)
         elif role != "tool" or view is not View.REASONING:
@@ -91,7 +95,8 @@ def rollout_blocks(rollout: Rollout, view: View) -> list[Block]:
     return blocks
 
 
-_WORDS = {"tool": "output"}
+_WORDS = {"tool": "output", "function": "output", "user": "output"}
+"""Within a turn nobody else speaks: what is carried in the user's role there are outputs."""
 
 
 def _agent_blocks(label: str, message: Message, view: View) -> list[Block]:

@@ -27,7 +27,7 @@ def make_prefix(transcript: Transcript, cut: Cut) -> tuple[Prefix, tuple[Message
     actions = metadata.get("actions") or TOOLS
     agent = style(actions)
     before = transcript.messages[: cut.index]
-    tools = transcript.tools or (infer(before, agent) if actions == TOOLS else [])
+    tools = (transcript.tools or infer(before, agent)) if actions == TOOLS else []
     messages, schemas = Shared(tuple(map(wire_message, before))), Shared(tuple(tools))
     prefix = Prefix(
         id=_identity(transcript.id, messages, schemas),

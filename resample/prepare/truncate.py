@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from resample.actions import ActionStyle
+from resample.actions import ActionStyle, begins_turn
 from resample.formats.exclusions import Problem, Reason
 from resample.types import Message, UserError
 
@@ -53,7 +53,7 @@ def last_turn(messages: Sequence[Message], style: ActionStyle) -> Cut | Problem:
     if last is None:
         return Problem(Reason.NO_ASSISTANT)
     start = last
-    while start > 0 and not _begins_turn(messages, start, style):
+    while start > 0 and not begins_turn(style, messages, start):
         start -= 1
     index = next(i for i in range(start, last + 1) if messages[i]["role"] == "assistant")
     return _checked(messages, Cut(index, turn_end(messages, last, style)))
@@ -99,7 +99,7 @@ POLICIES = {
 def turn_end(messages: Sequence[Message], index: int, style: ActionStyle) -> int:
     """Where the turn of the last assistant message, at `index`, ends: after the outputs that follow it."""
     later = range(index + 1, len(messages))
-    begun = (i for i in later if _begins_turn(messages, i, style) or messages[i]["role"] in ("system", "developer"))
+    begun = (i for i in later if begins_turn(style, messages, i) or messages[i]["role"] in ("system", "developer"))
     return next(begun, len(messages))
 
 
@@ -108,15 +108,11 @@ def count_turns(messages: Sequence[Message], style: ActionStyle) -> int:
     turns = 0
     counted = False
     for index, message in enumerate(messages):
-        if _begins_turn(messages, index, style):
+        if begins_turn(style, messages, index):
             counted = False
         if message["role"] == "assistant" and not counted:
             turns, counted = turns + 1, True
     return turns
-
-
-def _begins_turn(messages: Sequence[Message], index: int, style: ActionStyle) -> bool:
-    return style.begins_turn(messages[index], messages[index - 1] if index else None)
 
 
 def _last_assistant(messages: Sequence[Message]) -> int | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resample.actions import style
+from resample.actions import begins_turn, style
 from resample.formats import Problem
 from resample.formats.checks import validate
 from resample.prepare.prefix import make_prefix
@@ -27,8 +27,8 @@ class TextActions:
     def output(self, call: ToolCall, content: str) -> Message:
         return {"role": "user", "content": content}
 
-    def begins_turn(self, message: Message, previous: Message | None) -> bool:
-        return message["role"] == "user" and (previous is None or previous["role"] != "assistant")
+    def is_output(self, messages: Sequence[Message], index: int) -> bool:
+        return index > 0 and messages[index - 1]["role"] == "assistant"
 
 
 def conversation(text: str) -> list[Message]:
@@ -161,7 +161,7 @@ def check_cut(messages: Sequence[Message], cut: Cut, original: Sequence[Message]
     assert original[0]["role"] == "assistant"
     # No reply after the original turn was passed over, and it holds no new turn.
     assert not any(m["role"] == "assistant" for m in messages[cut.end :])
-    assert not any(TOOLS.begins_turn(m, None) for m in original)
+    assert not any(begins_turn(TOOLS, original, i) for i in range(len(original)))
     # No call is parted from its outputs, on either side.
     waiting: set[str] = set()
     for message in messages[: cut.index]:

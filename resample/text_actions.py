@@ -1,0 +1,309 @@
+"""Actions that an agent writes as text, and the outputs it gets back in messages of the user's role.
+
+A parser reads the calls out of an assistant's text. The form in which outputs are carried back is learned from the
+transcript itself: a candidate has to see them as the agent that was recorded saw them.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any, NamedTuple, NoReturn
+
+import orjson
+
+from resample.types import Message, ToolCall
+
+COMMAND = "bash"
+"""The name of the one tool of agents that write shell commands."""
+
+
+class Written(NamedTuple):
+    """A call as it was written."""
+
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parser:
+    """How one kind of agent writes."""
+
+    read: Callable[[str], list[Written]]
+    """The calls in a text, in order; none where there is no call, or none that can be read."""
+    ends: Callable[[Written], bool] = lambda _: False
+    """Does this call end the turn?"""
+    before: str = ""
+    after: str = ""
+    """What stands around an output where the transcript shows none yet; `{name}` is the tool's."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextCalls:
+    """An ActionStyle for one parser."""
+
+    parser: Parser
+    wrapping: Wrapping | None = None
+
+    def calls(self, message: Message) -> list[ToolCall]:
+        """The calls in the text of an assistant message."""
+        return [
+            ToolCall(f"text_{number}", call.name, orjson.dumps(call.arguments).decode(), call.arguments)
+            for number, call in enumerate(_read(self.parser, message))
+        ]
+
+    def answers(self, messages: Sequence[Message], index: int) -> list[Message | None]:
+        """The messages that follow, one for each call in their order."""
+        calls = len(self.calls(messages[index]))
+        found = messages[index + 1 : index + 1 + calls]
+        carried = list(takewhile(lambda message: message.get("role") in ("user", "tool"), found))
+        return [*carried, *[None] * (calls - len(carried))]
+
+    def is_output(self, messages: Sequence[Message], index: int) -> bool:
+        """A user message is one if the assistant message before it made a call that it can be the output of."""
+        if messages[index].get("role") == "tool":
+            return True
+        if messages[index].get("role") != "user":
+            return False
+        caller = index - 1
+        while caller >= 0 and messages[caller].get("role") in ("user", "tool"):
+            caller -= 1
+        if caller < 0 or messages[caller].get("role") != "assistant":
+            return False
+        return index - caller <= len(_read(self.parser, messages[caller]))
+
+    def ends_turn(self, call: ToolCall) -> bool:
+        """By the conventions of this kind of agent, such as the command `submit`."""
+        return self.parser.ends(Written(call.name, call.parsed or {}))
+
+    def as_shown(self, messages: Sequence[Message]) -> TextCalls:
+        """With the wrapping of the outputs in these messages."""
+        shown = [
+            (call.name, str(answer["content"]))
+            for index, message in enumerate(messages)
+            if message.get("role") == "assistant"
+            for call, answer in zip(self.calls(message), self.answers(messages, index), strict=True)
+            if answer is not None and isinstance(answer.get("content"), str)
+        ]
+        return replace(self, wrapping=learn(shown))
+
+    def output(self, call: ToolCall, content: str) -> Message:
+        """A user message, wrapped as this agent's outputs are."""
+        wrapping = self.wrapping or Wrapping(_lines(self.parser.before), _lines(self.parser.after))
+        return {"role": "user", "content": wrapping.around(content, call.name)}
+
+
+def _read(parser: Parser, message: Message) -> list[Written]:
+    content = message.get("content")
+    if isinstance(content, list):
+        content = "\n".join(part["text"] for part in content if isinstance(part, dict) and _is_text(part.get("text")))
+    return parser.read(content) if isinstance(content, str) else []
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+# -- what stands around outputs -------------------------------------------------------------------------------------
+
+_SHOWN = 8
+"""So many of the latest outputs are looked at."""
+_AROUND = 4
+"""Lines before, and after, an output that may belong to its wrapping."""
+_NAME = "{name}"
+_HEAD = re.compile(r"<[^<>]+>.*|\[.*\]|.*:")
+_TAIL = re.compile(r"</?[^<>]+>|\(.*\)|\[.*\]|.*[$#>:]")
+_DIGITS = re.compile(r"\d+")
+
+
+class Wrapping(NamedTuple):
+    """Lines around every output; `{name}` in them stands for the tool's name."""
+
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+
+    def around(self, content: str, name: str) -> str:
+        """An output in this form; one that has it already (as recorded ones do) stays as it is, byte for byte."""
+        lines = content.split("\n")
+        before = [line.replace(_NAME, name) for line in self.before]
+        after = [line.replace(_NAME, name) for line in self.after]
+        if before and not _alike(lines[0], before[0]):
+            lines = [*before, *lines]
+        if after and not _alike(_last(lines), after[-1]):
+            lines = [*lines, *after] if lines[-1] else [*lines[:-1], *after]
+        return "\n".join(lines)
+
+
+def _alike(line: str, pattern: str) -> bool:
+    """The same but for numbers, such as an exit code."""
+    return _DIGITS.sub("0", line.strip()) == _DIGITS.sub("0", pattern.strip())
+
+
+def _last(lines: Sequence[str]) -> str:
+    return next((line for line in reversed(lines) if line.strip()), "")
+
+
+def learn(shown: Iterable[tuple[str, str]]) -> Wrapping | None:
+    """What all the latest outputs (tool name, text) have around them; None where they are too few to tell.
+
+    Only lines that look like a frame count (a tag, a label with a colon, a prompt): two outputs may begin with the
+    same words by chance.
+    """
+    latest = list(dict.fromkeys(shown))[-_SHOWN:]
+    if len(latest) < 2:
+        return None
+    texts = [[line.replace(name, _NAME) if name else line for line in text.split("\n")] for name, text in latest]
+    room = min(len(lines) for lines in texts) - 1
+    before = _common(texts, _HEAD, min(_AROUND, room))
+    after = _common([lines[::-1] for lines in texts], _TAIL, min(_AROUND, room - len(before)))
+    return Wrapping(tuple(before), tuple(reversed(after)))
+
+
+def _common(texts: Sequence[Sequence[str]], frame: re.Pattern[str], most: int) -> list[str]:
+    first = texts[0]
+    same = takewhile(lambda i: all(_alike(t[i], first[i]) for t in texts) and frame.fullmatch(first[i]), range(most))
+    return [first[i] for i in same]
+
+
+def _lines(text: str) -> tuple[str, ...]:
+    return tuple(text.split("\n")) if text else ()
+
+
+# -- parsers --------------------------------------------------------------------------------------------------------
+
+_FENCE = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
+_FUNCTION = re.compile(r"<function=([^>\s]+)>(.*?)</function>", re.DOTALL)
+_PARAMETER = re.compile(r"<parameter=([^>\s]+)>(.*?)</parameter>", re.DOTALL)
+_COMMAND_TAG = re.compile(r"<command>(.*?)</command>", re.DOTALL)
+_CALL_LIST = re.compile(r"<function_call>(.*?)</function_call>", re.DOTALL)
+_MINI_FENCE = re.compile(r"^```(?:mswea_bash_command|bash)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_MINI_END = re.compile(r"\becho\s+[\"']?(?:COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT|MINI_SWE_AGENT_FINAL_OUTPUT)")
+_ENDING_COMMANDS = frozenset({"submit", "exit_forfeit"})
+_LONGEST_LIST = 100_000
+"""Characters of a call list: Python's own parser takes memory beyond measure for more."""
+
+
+def last_fenced_command(text: str) -> list[Written]:
+    """SWE-agent: a thought, and the command in a fenced block, of which the last one counts."""
+    blocks = _FENCE.findall(text)
+    return [_command(blocks[-1])] if blocks else []
+
+
+def only_bash_block(text: str) -> list[Written]:
+    """mini-SWE-agent: exactly one block marked as bash; any other number is an error of form, and no call."""
+    blocks = _MINI_FENCE.findall(text)
+    return [_command(blocks[0])] if len(blocks) == 1 else []
+
+
+def tagged_command(text: str) -> list[Written]:
+    """SWE-agent's XML form: `<command>`, of which the last one counts."""
+    blocks = _COMMAND_TAG.findall(text)
+    return [_command(blocks[-1])] if blocks else []
+
+
+def _command(text: str) -> Written:
+    return Written(COMMAND, {"command": text.strip("\n")})
+
+
+def xml_functions(text: str) -> list[Written]:
+    """`<function=name><parameter=key>value</parameter></function>`: OpenHands and SWE-agent without native calls.
+
+    Values are texts, with one line end at either side of them taken off, as these agents do.
+    """
+    return [
+        Written(name, {key: _trimmed(value) for key, value in _PARAMETER.findall(body)})
+        for name, body in _FUNCTION.findall(text)
+    ]
+
+
+def _trimmed(value: str) -> str:
+    return value.removeprefix("\n").removesuffix("\n")
+
+
+def call_list(text: str) -> list[Written]:
+    """DRIFT: Python calls in a list, `<function_call>[f(a=1), g(b="x")]</function_call>`; nothing is evaluated.
+
+    A list that is no Python, or has a call whose arguments are no literals given by name, is no call at all.
+    """
+    blocks = _CALL_LIST.findall(text)
+    source = blocks[-1].strip() if blocks else ""
+    if not source or len(source) > _LONGEST_LIST:
+        return []
+    try:
+        tree = ast.parse(source, mode="eval").body
+        calls = tree.elts if isinstance(tree, ast.List | ast.Tuple) else [tree]
+        written = [_python_call(call) for call in calls]
+        for call in written:
+            orjson.dumps(call.arguments)
+    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
+        return []
+    return written
+
+
+def _python_call(node: ast.expr) -> Written:
+    """Raises ValueError for what is no call with literal arguments."""
+    if not isinstance(node, ast.Call) or node.args or any(keyword.arg is None for keyword in node.keywords):
+        raise ValueError("not a call with arguments by name")
+    name = ast.unparse(node.func)
+    return Written(name, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in node.keywords})
+
+
+def terminus_commands(text: str) -> list[Written]:
+    """Terminus: one JSON object with a batch of keystrokes; what the terminal then shows is one output."""
+    start = text.find("{")
+    if start < 0:
+        return []
+    try:
+        value, _ = json.JSONDecoder(parse_constant=_not_json).raw_decode(text, start)
+    except (ValueError, RecursionError):
+        return []
+    commands = value.get("commands") if isinstance(value, dict) else None
+    if not isinstance(commands, list):
+        return []
+    arguments: dict[str, Any] = {"commands": commands}
+    done = value.get("task_complete", value.get("is_task_complete"))
+    if done is not None:
+        arguments["task_complete"] = done
+    try:
+        orjson.dumps(arguments)
+    except TypeError:
+        return []
+    return [Written("terminal", arguments)]
+
+
+def _not_json(constant: str) -> NoReturn:
+    raise ValueError(constant)
+
+
+def _is_submission(call: Written) -> bool:
+    words = str(call.arguments.get("command") or "").split(maxsplit=1)
+    return bool(words) and words[0] in _ENDING_COMMANDS
+
+
+def _is_final_output(call: Written) -> bool:
+    return bool(_MINI_END.search(str(call.arguments.get("command") or "")))
+
+
+def _is_finish(call: Written) -> bool:
+    return call.name in ("finish", "submit")
+
+
+def _is_task_complete(call: Written) -> bool:
+    return call.arguments.get("task_complete") is True
+
+
+PARSERS: dict[str, Parser] = {
+    "swe_agent": Parser(last_fenced_command, _is_submission),
+    "xml_command": Parser(tagged_command, _is_submission),
+    "mini_swe_agent": Parser(
+        only_bash_block, _is_final_output, before="<returncode>0</returncode>\n<output>", after="</output>"
+    ),
+    "xml_function": Parser(xml_functions, _is_finish, before="EXECUTION RESULT of [{name}]:"),
+    "call_list": Parser(call_list),
+    "terminus": Parser(terminus_commands, _is_task_complete, before="New Terminal Output:\n"),
+}
+"""By name, as in `metadata.actions=text:<name>`."""
