@@ -8,10 +8,13 @@ import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from resample import config as configs
 from resample.engine import Engine, Progress, Settings
+from resample.formats.adjust import Adjust, Adjustment, Images, as_read, read_supplies
+from resample.formats.registry import FORMATS
 from resample.journal import JournalledModel
 from resample.judging.canaries import bundled_canaries
 from resample.judging.taxonomy import read_taxonomy
@@ -44,11 +47,21 @@ def make_plan(config: configs.RunConfig) -> Plan:
     roles = _roles(config)
     settings = standin_settings(config.standin, config.seed)
     played = any(model.model.startswith(STANDIN) for model in roles.values())
-    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles)
+    adjust = adjustment(config.transcripts)
+    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles, adjust)
     for role, model in roles.items():
         _check_preset(role, model)
         _model(role, model, Limits(), Budget(config.budget.usd, config.budget.tokens), "http://127.0.0.1")
     return plan
+
+
+def adjustment(config: configs.Transcripts) -> Adjust:
+    """What is done to transcripts as they are read. Raises UserError for a file of supplies that cannot be used."""
+    supplies = None
+    if config.supply is not None:
+        supplies = read_supplies(Path(config.supply).expanduser(), frozenset(FORMATS))
+    images = Images(config.images)
+    return as_read if images is Images.KEEP and supplies is None else Adjustment(images, supplies)
 
 
 def _check_preset(role: Role, model: configs.Model) -> None:

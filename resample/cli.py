@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from keyword import iskeyword
 from typing import Any
 
 from resample.commands import Interrupted, Invocation, say, warn
@@ -23,6 +24,7 @@ from resample.types import Exit, StoreFailed, UserError
 
 COMMANDS = {
     "run": "transcripts -> rollouts -> verdicts -> summary; the same `out` resumes",
+    "import": "foreign logs -> canonical JSONL",
     "report": "one run or a whole sweep -> tables",
     "standin": "serve the offline stand-in on a port",
 }
@@ -105,7 +107,7 @@ def _perform(command: str, config: Any, invocation: Invocation) -> int:
 
     try:
         check_keys(config)
-        perform: Callable[[Any, Invocation], int] = import_module(f"resample.commands.{command}").perform
+        perform: Callable[[Any, Invocation], int] = import_module(_module_of(command)).perform
         return perform(config, invocation)
     except UserError as error:
         where = f" ({', '.join(invocation.swept)})" if invocation.swept else ""
@@ -118,6 +120,11 @@ def _perform(command: str, config: Any, invocation: Invocation) -> int:
         raise
     except (Exception, SystemExit) as error:  # here, or Hydra would print a text of its own
         return _internal(error)
+
+
+def _module_of(command: str) -> str:
+    """`import` is no name that a module can be imported by."""
+    return f"resample.commands.{command}{'_' if iskeyword(command) else ''}"
 
 
 def _internal(error: BaseException) -> int:

@@ -97,6 +97,10 @@ class Transcripts:
     """Usable transcripts to take; null: all."""
     strict: bool = False
     """Stop at the first malformed transcript."""
+    images: str = "keep"
+    """Images and other parts that are no text: `keep` them, put a `placeholder`, or `exclude` the transcript."""
+    supply: str | None = None
+    """A file (YAML) with the system prompt and the tool schemas that the logs of a source lack."""
 
 
 @dataclass
@@ -165,6 +169,18 @@ class RunConfig:
 
 
 @dataclass
+class ImportConfig:
+    """`resample import`."""
+
+    transcripts: Transcripts = field(default_factory=Transcripts)
+    out: str | None = None
+    """The file to write: `.jsonl`, perhaps with `.gz` or `.zst`; null: only say what would be written."""
+    to: str = "canonical"
+    """The form to write."""
+    progress: bool = True
+
+
+@dataclass
 class ReportConfig:
     """`resample report`."""
 
@@ -192,6 +208,7 @@ def register() -> None:
     """Make the schemas known to Hydra, for the `defaults` of conf/COMMAND.yaml."""
     store = ConfigStore.instance()
     store.store(name="run_schema", node=RunConfig)
+    store.store(name="import_schema", node=ImportConfig)
     store.store(name="report_schema", node=ReportConfig)
     store.store(name="standin_schema", node=StandInConfig)
 
@@ -229,14 +246,13 @@ def check_run(config: RunConfig) -> None:
     """Raise UserError for the first value that no run can have."""
     _at_least(1, samples=config.samples, max_steps=config.max_steps, concurrency=config.concurrency)
     _within(0, 2**63 - 1, seed=config.seed)
-    if config.transcripts.limit is not None:
-        _at_least(1, **{"transcripts.limit": config.transcripts.limit})
     if config.canaries.count is not None:
         _at_least(20, **{"canaries.count": config.canaries.count})
     _within(0, 1, max_failures=config.max_failures)
     if not 0.5 < config.confidence < 1:
         raise UserError(f"confidence={config.confidence}: must lie between 0.5 and 1")
     _check_budget("budget", config.budget)
+    check_transcripts(config.transcripts)
     _one_of("retry", config.retry, ("none", "failed"))
     _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
     for name in config.baselines:
@@ -248,6 +264,19 @@ def check_run(config: RunConfig) -> None:
         _check_model(role, getattr(config, role))
     if not 0 <= config.standin.correlation < 1:  # its other values are checked where they are used
         raise UserError(f"standin.correlation={config.standin.correlation}: must be at least 0 and less than 1")
+
+
+def check_import(config: ImportConfig) -> None:
+    """Raise UserError for the first value that no import can have."""
+    check_transcripts(config.transcripts)
+    _one_of("to", config.to, ("canonical",))
+
+
+def check_transcripts(transcripts: Transcripts) -> None:
+    """Raise UserError for a way to read that there is not."""
+    if transcripts.limit is not None:
+        _at_least(1, **{"transcripts.limit": transcripts.limit})
+    _one_of("transcripts.images", transcripts.images, ("keep", "placeholder", "exclude"))
 
 
 def _check_model(role: str, model: Model) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import orjson
 
 from resample import config as configs
+from resample.formats.adjust import Adjust, as_read
 from resample.formats.exclusions import Excluded
 from resample.judging.canaries import Canary
 from resample.judging.judge import PROMPTS as JUDGE_PROMPTS
@@ -47,6 +48,8 @@ class Plan:
     """None if no role is played by a stand-in."""
     roles: Mapping[Role, configs.Model]
     """The roles that talk to a model."""
+    adjust: Adjust = as_read
+    """What is done to transcripts as they are read."""
 
     @property
     def arms(self) -> dict[str, int]:
@@ -231,6 +234,7 @@ def _drawn(plan: Plan, directory: Path, excluded: list[Excluded]) -> Iterator[tu
         config.strict,
         policy(plan.config.truncate.policy),
         directory,
+        plan.adjust,
     )
     for entry in entries:
         if isinstance(entry, Indexed):

@@ -58,7 +58,9 @@ def turns_of(store: Store, arm: Arm, judge: str) -> list[Turn]:
     """The turns of an arm, with the verdicts of one judge."""
     return [
         Turn(
-            Unit(row["prefix"], row["transcript"] or "", row["cluster"] or "", row["weight"] or 1.0),
+            Unit(
+                row["prefix"], row["transcript"] or "", row["cluster"] or "", row["weight"] or 1.0, not row["missing"]
+            ),
             StopReason(row["stop_reason"]),
             VerdictOutcome(row["outcome"]) if row["outcome"] else None,
             _severities(row["findings"]),
@@ -117,25 +119,31 @@ class Rates:
     def _rates(self, answers: Mapping[Arm, Sequence[bool | None]]) -> dict[str, Any]:
         questions = {arm: self._question(arm, found) for arm, found in answers.items()}
         candidate = questions.pop(Arm.CANDIDATE)
+        whole = self._question(Arm.CANDIDATE, answers[Arm.CANDIDATE], whole_only=True)
         return {
             **self._row(candidate),
+            "reconstructable": self._row(whole),
             "baselines": {
                 arm.value: self._row(baseline) | self._comparison(candidate, baseline)
                 for arm, baseline in questions.items()
             },
         }
 
-    def _question(self, arm: Arm, answers: Sequence[bool | None]) -> _Question:
-        """An arm's answers. A prefix that was not begun has one entry, of which nothing is known."""
+    def _question(self, arm: Arm, answers: Sequence[bool | None], *, whole_only: bool = False) -> _Question:
+        """An arm's answers; `whole_only`: to prefixes whose log has all that the original model saw.
+
+        A prefix that was not begun has one entry, of which nothing is known.
+        """
         import numpy as np
 
         from resample.stats.outcomes import Outcomes
 
-        turns = self._arms[arm]
-        begun = {turn.unit.prefix for turn in turns}
+        played = [turn.unit for turn in self._arms[arm]]
+        begun = {unit.prefix for unit in played}
         waiting = [unit for unit in self._units if unit.prefix not in begun]
-        units = [*(turn.unit for turn in turns), *waiting]
-        found: list[bool | None] = [*answers, *[None] * len(waiting)]
+        answered = zip([*played, *waiting], [*answers, *[None] * len(waiting)], strict=True)
+        pairs = [(unit, answer) for unit, answer in answered if unit.whole or not whole_only]
+        units, found = [unit for unit, _ in pairs], [answer for _, answer in pairs]
         outcomes = Outcomes(
             flagged=np.array([answer is True for answer in found], dtype=np.bool_),
             known=np.array([answer is not None for answer in found], dtype=np.bool_),

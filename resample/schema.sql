@@ -20,6 +20,7 @@ CREATE TABLE IF NOT EXISTS prefixes (
     prior_turns INTEGER NOT NULL,
     tools INTEGER NOT NULL,
     tools_inferred INTEGER NOT NULL,
+    missing TEXT NOT NULL,  -- what the log lacks of what the original model saw, by comma
     draw INTEGER NOT NULL  -- the place of its cluster in the drawn order
 );
 CREATE INDEX IF NOT EXISTS prefixes_in_drawn_order ON prefixes (draw, cluster, id);

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple
 from pathlib import Path
@@ -29,6 +30,7 @@ from resample.types import (
     Message,
     ModelError,
     Reply,
+    Role,
     Rollout,
     RolloutKey,
     Shared,
@@ -41,10 +43,14 @@ from resample.types import (
 )
 from resample.writer import Writer
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 FILE = "run.sqlite"
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _MAX_BACKLOG = 5000
+
+
+_ACTING = (StopReason.TERMINAL_TOOL, StopReason.MAX_STEPS)
+"""A turn that ended so made a call, also where calls are written as text."""
 
 
 class Unit(NamedTuple):
@@ -54,6 +60,8 @@ class Unit(NamedTuple):
     transcript: str
     cluster: str
     weight: float
+    whole: bool = True
+    """Its log has all that the original model saw."""
 
 
 class StoredReply(NamedTuple):
@@ -167,7 +175,7 @@ class Store:
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute("CREATE TEMP TABLE incoming AS SELECT * FROM prefixes WHERE 0")
-            insert = f"INSERT INTO incoming VALUES ({_marks(16)})"
+            insert = f"INSERT INTO incoming VALUES ({_marks(17)})"
             db.executemany(insert, ((*astuple(entry), draw) for entry, draw in rows))
             self._check_extension()
             db.execute("DELETE FROM prefixes")
@@ -210,8 +218,21 @@ class Store:
 
     def units(self) -> list[Unit]:
         """Every prefix of the plan, in drawn order."""
-        rows = self._db.execute("SELECT id, transcript, cluster, weight FROM prefixes ORDER BY draw, cluster, id")
-        return [Unit(*row) for row in rows]
+        rows = self._db.execute(
+            "SELECT id, transcript, cluster, weight, missing FROM prefixes ORDER BY draw, cluster, id"
+        )
+        return [
+            Unit(prefix, transcript, cluster, weight, whole=not missing)
+            for prefix, transcript, cluster, weight, missing in rows
+        ]
+
+    def missing(self) -> dict[str, int]:
+        """Of how many prefixes the log lacks which part of what the original model saw."""
+        rows = self._db.execute("SELECT missing, count(*) FROM prefixes WHERE missing != '' GROUP BY missing")
+        counts: Counter[str] = Counter()
+        for listed, count in rows:
+            counts.update(dict.fromkeys(listed.split(","), count))
+        return dict(sorted(counts.items()))
 
     def tools(self) -> dict[str, int]:
         """How many prefixes have the log's own tool schemas, inferred ones, or none."""
@@ -236,7 +257,7 @@ class Store:
             orjson.dumps(rollout.messages).decode(),
             orjson.dumps(rollout.sources).decode(),
             len(steps),
-            any(call_texts(step.message) for step in steps) or bool(rollout.sources),
+            any(call_texts(step.message) for step in steps) or bool(rollout.sources) or rollout.stop_reason in _ACTING,
             not any(text_of(step.message) or call_texts(step.message) for step in steps),
         )
         self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({_marks(10)})", values)
@@ -297,7 +318,7 @@ class Store:
         cursor.row_factory = sqlite3.Row
         return cursor.execute(
             "SELECT r.prefix, r.stop_reason, r.sources, r.acted, r.empty,"
-            " v.outcome, v.findings, v.evaluation_awareness, p.transcript, p.cluster, p.weight"
+            " v.outcome, v.findings, v.evaluation_awareness, p.transcript, p.cluster, p.weight, p.missing"
             " FROM rollouts r LEFT JOIN prefixes p ON p.id = r.prefix"
             " LEFT JOIN verdicts v ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample) AND v.judge = ?"
             " WHERE r.arm = ? ORDER BY r.prefix, r.sample",
@@ -319,7 +340,7 @@ class Store:
     def put_reply(self, key: RolloutKey, request: ChatRequest, content: str, reply: Reply) -> None:
         """Journal an answered call, with the texts that were sent to a simulator or a judge."""
         prompt: list[str] = []
-        if request.schema or not request.tools.items:
+        if request.role in (Role.SIMULATOR, Role.JUDGE):
             for part in (request.prefix, Shared(request.tail)):
                 prompt += part.digests
                 for digest, message in zip(part.digests, part.items, strict=True):
@@ -468,5 +489,5 @@ def _marks(count: int) -> str:
 
 def _indexed(row: tuple[Any, ...]) -> Indexed:
     """A row of `prefixes`: its columns stand in the order of Indexed's fields, the draw comes last."""
-    facts: list[Any] = [*row[:14], bool(row[14])]
+    facts: list[Any] = [*row[:14], bool(row[14]), row[15]]
     return Indexed(*facts)

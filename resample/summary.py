@@ -108,6 +108,8 @@ def _counts(store: Store, facts: Facts, units: Sequence[Unit], turns: Sequence[T
         },
         "prefixes": len(units),
         "tools": store.tools(),
+        "missing": store.missing(),
+        "reconstructable": sum(unit.whole for unit in units),
         "rollouts": {
             "planned": planned,
             "completed": len(turns) - sum(failed.values()),

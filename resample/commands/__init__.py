@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
-from typing import NamedTuple, TextIO
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple, TextIO
 
 
 class Interrupted(SystemExit):
@@ -20,6 +21,16 @@ class Invocation(NamedTuple):
     """The sweep's directory, in a sweep."""
     swept: list[str]
     """The overrides that tell this job of a sweep from its siblings."""
+
+
+@contextmanager
+def progress_bar(wanted: bool, unit: str) -> Iterator[Any]:
+    """A bar (of tqdm) on a terminal, silence elsewhere."""
+    from tqdm import tqdm
+
+    shown = wanted and sys.stderr is not None and sys.stderr.isatty()
+    with tqdm(unit=unit, disable=not shown, dynamic_ncols=True, file=sys.stderr) as bar:
+        yield bar
 
 
 def say(text: str) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resample.commands import Invocation, say, warn
+from resample.commands import Invocation, progress_bar, say, warn
 from resample.commands.interruption import Interruption
 from resample.types import Exit, StoreFailed, UserError
 
@@ -184,13 +183,9 @@ def incomplete(summary: dict[str, Any]) -> str:
 
 @contextmanager
 def _progress_bar(wanted: bool) -> Iterator[Progress]:
-    """A bar on a terminal, silence elsewhere."""
-    from tqdm import tqdm
-
     from resample.engine import Progress
 
-    shown = wanted and sys.stderr is not None and sys.stderr.isatty()
-    with tqdm(unit="turn", disable=not shown, dynamic_ncols=True, file=sys.stderr) as bar:
+    with progress_bar(wanted, unit="turn") as bar:
 
         def changed(progress: Progress) -> None:
             bar.total = progress.planned

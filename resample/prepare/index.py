@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from resample.formats import canonical
+from resample.formats.adjust import Adjust, as_read
 from resample.formats.base import Located, Span
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.registry import Item, read
@@ -51,19 +52,27 @@ class Indexed:
     tools: int
     """Tool schemas the candidate is given."""
     tools_inferred: bool
+    missing: str = ""
+    """What the log lacks of what the original model saw (`types.Missing`), by comma; empty if it is all there."""
 
 
 def index(
-    path: str | Path, format: str, limit: int | None, strict: bool, policy: Policy, work_dir: Path
+    path: str | Path,
+    format: str,
+    limit: int | None,
+    strict: bool,
+    policy: Policy,
+    work_dir: Path,
+    adjust: Adjust = as_read,
 ) -> Iterator[Indexed | Excluded]:
     """What a run can use of a collection, and what it cannot, in order, read as it is asked for.
 
-    `limit` counts usable transcripts, and reading stops there (null: never). `work_dir` is the run directory:
-    foreign transcripts are written there, and nothing in it is taken for input. Raises UserError where
-    `formats.read` does (with `strict` also for the first malformed transcript), and if foreign transcripts
+    `limit` counts usable transcripts, and reading stops there (null: never). `work_dir` is the run directory: foreign
+    transcripts, and those that `adjust` changes, are written there, and nothing in it is taken for input. Raises
+    UserError where `formats.read` does (with `strict` also for the first malformed transcript), and if transcripts
     that were written there earlier differ from what is read now.
     """
-    return _index(read(path, format, strict=strict, skip=work_dir), limit, policy, work_dir)
+    return _index(read(path, format, strict=strict, skip=work_dir, adjust=adjust), limit, policy, work_dir)
 
 
 def load(indexed: Indexed) -> Transcript:
@@ -90,9 +99,7 @@ def open_prefix(indexed: Indexed) -> tuple[Prefix, tuple[Message, ...]]:
     return make_prefix(load(indexed), Cut(indexed.cut, indexed.cut_end))
 
 
-def _index(
-    items: Iterator[Item], limit: int | None, policy: Policy, work_dir: Path
-) -> Iterator[Indexed | Excluded]:
+def _index(items: Iterator[Item], limit: int | None, policy: Policy, work_dir: Path) -> Iterator[Indexed | Excluded]:
     used = 0
     with closing(_Written(work_dir)) as written:
         while used != limit and (item := next(items, None)) is not None:
@@ -131,6 +138,7 @@ def _entry(located: Located, policy: Policy) -> Indexed | Excluded:
         prior_turns=prefix.prior_turns,
         tools=len(prefix.tools.items),
         tools_inferred=prefix.tools_inferred,
+        missing=",".join(transcript.metadata.get("missing") or ()),
     )
 
 

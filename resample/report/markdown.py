@@ -50,6 +50,7 @@ def report(summary: Summary, findings: Sequence[Mapping[str, Any]]) -> str:
         _estimand_text(summary),
         markdown_table(_RATE_HEAD, [_rate_row("**any misalignment**", summary["any"]), *_category_rows(summary)]),
         _rates_note(summary),
+        *_whole_sections(summary),
         "## Severity",
         _severity_table(summary),
         *_findings_section(findings),
@@ -271,6 +272,21 @@ def _baseline_sections(summary: Summary) -> list[str]:
     return sections
 
 
+def _whole_sections(summary: Summary) -> list[str]:
+    """The rates where the candidate was given all that the original model saw, if there are other prefixes, too."""
+    whole, prefixes = summary["counts"]["reconstructable"], summary["counts"]["prefixes"]
+    if whole == prefixes:
+        return []
+    rates = {"**any misalignment**": summary["any"], **summary["categories"]}
+    rows = [_rate_row(name, row["reconstructable"]) for name, row in rates.items() if row["flagged"]]
+    lacking = ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in summary["counts"]["missing"].items())
+    text = (
+        f"The logs of {prefixes - whole} of {prefixes} prefixes lack something that the original model saw: {lacking}."
+        f" On the {whole} fully reconstructable ones:"
+    )
+    return ["## Fully reconstructable prefixes", text, markdown_table(_RATE_HEAD, rows) if rows else "Nothing found."]
+
+
 def _baseline_row(name: str, rates: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     difference, ratio = base["difference"], base["ratio"]
     estimate = ratio["estimate"]
@@ -297,6 +313,8 @@ def _basis(summary: Summary) -> list[str]:
     lines += [
         f"tool schemas: {tools['given']} prefixes with the log's own, {tools['inferred']} with inferred ones,"
         f" {tools['none']} with none",
+        f"logs: {summary['counts']['reconstructable']} of {summary['counts']['prefixes']} prefixes have all that the"
+        " original model saw",
         f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",
         f"of the completed rollouts: acted {percent(summary['acted'])}, refused {percent(summary['refused'])},"
         f" said nothing {percent(summary['empty'])}",

@@ -1,0 +1,165 @@
+"""`resample import`: foreign logs -> canonical JSONL, and one table that says what became of everything."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resample.commands import Invocation, progress_bar, say, warn
+from resample.formats.seen import Seen
+from resample.types import Exit, UserError
+
+if TYPE_CHECKING:
+    from resample.config import ImportConfig
+    from resample.formats import Excluded, Located, Skipped
+    from resample.types import Transcript
+
+_SHOWN = 20
+"""Exclusions that are listed one by one."""
+
+
+def perform(config: Any, invocation: Invocation) -> int:
+    """Import. Returns the exit code."""
+    from omegaconf import OmegaConf
+
+    from resample.config import ImportConfig, check_import
+
+    settings = OmegaConf.to_object(config)
+    assert isinstance(settings, ImportConfig)
+    check_import(settings)
+    tally = Tally()
+    transcripts = _transcripts(settings, tally)
+    if settings.out is None:
+        for _ in transcripts:
+            pass
+    else:
+        _write(Path(settings.out), transcripts, tally)
+    for line in tally.exclusions():
+        warn(line)
+    say(f"{tally.table()}\n\n" + (f"written: {settings.out}" if settings.out else "nothing written: give out=FILE"))
+    return Exit.DONE
+
+
+def _write(out: Path, transcripts: Iterator[Transcript], tally: Tally) -> None:
+    from resample.formats import canonical
+
+    # The first one is looked for beforehand: a collection without any leaves no empty file behind.
+    first = list(islice(transcripts, 1))
+    if not first:
+        raise UserError(tally.nothing_usable())
+
+    def everything() -> Iterator[Transcript]:
+        yield from first
+        yield from transcripts
+
+    canonical.write(out, everything())
+
+
+def _transcripts(config: ImportConfig, tally: Tally) -> Iterator[Transcript]:
+    from resample.build import adjustment
+    from resample.formats import Located, read
+    from resample.paths import bundled
+
+    wanted = config.transcripts
+    items = read(
+        wanted.path or str(bundled("transcripts")),
+        wanted.format,
+        strict=wanted.strict,
+        skip=Path(config.out) if config.out else None,
+        adjust=adjustment(wanted),
+    )
+    with progress_bar(config.progress, unit="conversation") as bar:
+        for item in items:
+            tally.count(item)
+            if isinstance(item, Located):
+                yield item.transcript
+                bar.update()
+                if tally.conversations == wanted.limit:
+                    return
+
+
+@dataclass
+class Tally:
+    """What was read, and what became of it."""
+
+    conversations: int = 0
+    messages: int = 0
+    calls: int = 0
+    formats: Counter[str] = field(default_factory=Counter)
+    missing: Counter[str] = field(default_factory=Counter)
+    supplied: Counter[str] = field(default_factory=Counter)
+    dropped: Counter[str] = field(default_factory=Counter)
+    clusters: int = 0
+    excluded: Counter[str] = field(default_factory=Counter)
+    files: int = 0
+    skipped: int = 0
+    _file: str = ""
+    _first: list[Excluded] = field(default_factory=list)
+    _clusters: Seen = field(default_factory=Seen)
+
+    def count(self, item: Located | Excluded | Skipped) -> None:
+        """Take note of one more."""
+        from resample.formats import Excluded, Located
+
+        if item.file != self._file:  # files come one after the other
+            self._file = item.file
+            self.files += 1
+        if isinstance(item, Located):
+            self._count_transcript(item.transcript)
+        elif isinstance(item, Excluded):
+            self.excluded[item.reason] += 1
+            if len(self._first) < _SHOWN:
+                self._first.append(item)
+        else:
+            self.skipped += 1
+
+    def _count_transcript(self, transcript: Transcript) -> None:
+        from resample.prepare.prefix import style_of
+
+        metadata = transcript.metadata
+        self.conversations += 1
+        self.messages += len(transcript.messages)
+        self.formats[metadata.get("source") or "canonical"] += 1
+        self.missing.update(metadata.get("missing") or ())
+        self.supplied.update(metadata.get("supplied") or ())
+        self.dropped.update(metadata.get("dropped") or {})
+        self.clusters += not self._clusters.before(metadata.get("cluster") or transcript.id)
+        try:
+            agent = style_of(transcript)
+        except UserError:  # a run will exclude it under that reason
+            return
+        self.calls += sum(len(agent.calls(m)) for m in transcript.messages if m["role"] == "assistant")
+
+    def table(self) -> str:
+        """One row per kind of thing."""
+        rows = [
+            ["files", f"{self.files:,}", f"{self.skipped} of them labels, manifests or notes"],
+            ["conversations", f"{self.conversations:,}", f"in {self.clusters:,} clusters: {_listed(self.formats)}"],
+            ["messages", f"{self.messages:,}", ""],
+            ["tool calls", f"{self.calls:,}", ""],
+            ["excluded", f"{self.excluded.total():,}", _listed(self.excluded)],
+            ["log lacks", "", _listed(self.missing)],
+            ["supplied", "", _listed(self.supplied)],
+            ["left out", "", _listed(self.dropped)],
+        ]
+        return "\n".join(f"{name:<14} {count:>9}  {text}".rstrip() for name, count, text in rows if count or text)
+
+    def exclusions(self) -> Iterator[str]:
+        """The first ones, with their places, and what can be done about each."""
+        for entry in self._first:
+            yield str(entry.error())
+        if (more := self.excluded.total() - len(self._first)) > 0:
+            yield f"... and {more:,} more"
+
+    def nothing_usable(self) -> str:
+        """Why nothing is written."""
+        total = self.excluded.total()
+        return f"none of {total} is usable; the first: {self._first[0].error()}" if total else "no transcripts there"
+
+
+def _listed(counts: Counter[str]) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
