@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import stat
+import tempfile
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO, cast
 
 from resample.formats.exclusions import Excluded, Problem, Reason
-from resample.formats.streams import Allowance, Stream, expanded, member_stream, plain_stream
+from resample.formats.streams import Stream, expanded, member_stream, plain_stream
 
 ZIP_MAGIC = b"PK\x03\x04"
+_IN_MEMORY = 1 << 24
+"""Bytes of a copy from which on it is kept on disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,18 @@ class Input:
             else:
                 raw = stack.enter_context(member_stream(self.path, self.member))
             yield stack.enter_context(expanded(raw, plain=self.member is None))
+
+    @contextmanager
+    def open_seekable(self) -> Iterator[BinaryIO]:
+        """The same bytes in a file that can be sought in, as archives must be: a copy if need be."""
+        with self.open() as (file, _):
+            if file.seekable():
+                yield file
+                return
+            with tempfile.SpooledTemporaryFile(_IN_MEMORY) as copy:
+                shutil.copyfileobj(file, copy, 1 << 20)
+                copy.seek(0)
+                yield cast(BinaryIO, copy)
 
     def beside(self, relative: str) -> Input | None:
         """A file that this one refers to; None if there is none, or if it lies outside of this one's folder.
@@ -100,6 +117,3 @@ def _wrong_with(entry: zipfile.ZipInfo) -> str:
     if entry.flag_bits & 0x1:
         return "it is encrypted"
     return ""
-
-
-__all__ = ["ZIP_MAGIC", "Allowance", "Input", "members"]
