@@ -152,5 +152,5 @@ def _reader_of(found: Input, chosen: Format | None) -> Format | Problem | None:
 
 
 def _names_in(found: Input) -> list[str]:
-    with found.open() as (file, _), zipfile.ZipFile(file) as archive:
+    with found.open_seekable() as file, zipfile.ZipFile(file) as archive:
         return archive.namelist()
