@@ -152,6 +152,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list)
+
+
 def _is_object(value: Any) -> bool:
     return isinstance(value, dict)
 
@@ -170,6 +174,9 @@ _FIELDS = {
     "actions": (_is_style, "`tools` or `text:<parser>`"),
     "terminal_tools": (_is_texts, "a list of strings"),
     "missing": (_is_texts, "a list of strings"),
+    "supplied": (_is_texts, "a list of strings"),
+    "dropped": (_is_object, "an object"),
+    "lines": (_is_list, "a list"),
     "extra": (_is_object, "an object"),
 }
 
