@@ -32,34 +32,34 @@ def perform(config: Any, invocation: Invocation) -> int:
     assert isinstance(settings, ImportConfig)
     check_import(settings)
     tally = Tally()
-    transcripts = _transcripts(settings, tally)
+    bodies = _bodies(settings, tally)
     if settings.out is None:
-        for _ in transcripts:
+        for _ in bodies:
             pass
     else:
-        _write(Path(settings.out), transcripts, tally)
+        _write(Path(settings.out), bodies, tally)
     for line in tally.exclusions():
         warn(line)
     say(f"{tally.table()}\n\n" + (f"written: {settings.out}" if settings.out else "nothing written: give out=FILE"))
     return Exit.DONE
 
 
-def _write(out: Path, transcripts: Iterator[Transcript], tally: Tally) -> None:
+def _write(out: Path, bodies: Iterator[bytes], tally: Tally) -> None:
     from resample.formats import canonical
 
     # The first one is looked for beforehand: a collection without any leaves no empty file behind.
-    first = list(islice(transcripts, 1))
+    first = list(islice(bodies, 1))
     if not first:
         raise UserError(tally.nothing_usable())
 
-    def everything() -> Iterator[Transcript]:
+    def everything() -> Iterator[bytes]:
         yield from first
-        yield from transcripts
+        yield from bodies
 
-    canonical.write(out, everything())
+    canonical.write_bodies(out, everything())
 
 
-def _transcripts(config: ImportConfig, tally: Tally) -> Iterator[Transcript]:
+def _bodies(config: ImportConfig, tally: Tally) -> Iterator[bytes]:
     from resample.build import adjustment
     from resample.formats import Located, read
     from resample.paths import bundled
@@ -76,7 +76,7 @@ def _transcripts(config: ImportConfig, tally: Tally) -> Iterator[Transcript]:
         for item in items:
             tally.count(item)
             if isinstance(item, Located):
-                yield item.transcript
+                yield item.body
                 bar.update()
                 if tally.conversations == wanted.limit:
                     return

@@ -32,6 +32,8 @@ class Located:
     """Where it begins, counted from 1."""
     span: Span | None = None
     """None where the file's bytes are not the canonical form (foreign or compressed)."""
+    body: bytes = b""
+    """Its canonical line, without the end, as far as the registry has made it: made once, and written from here."""
 
 
 class Skipped(NamedTuple):

@@ -28,6 +28,10 @@ from resample.types import Transcript, UserError
 name = "canonical"
 suffixes = (".jsonl", ".ndjson", ".json")
 
+MAX_DEPTH = 240
+"""Levels of nesting in a transcript: what is built around it may add some before orjson gives up, at 254."""
+_ROOM = 254 - MAX_DEPTH
+
 _KEYS = frozenset({"id", "messages", "tools", "metadata"})
 _WIRE_KEYS = frozenset({"model", "response", "choices", "request"})
 
@@ -77,18 +81,42 @@ def parse(data: bytes) -> Transcript | Problem:
     return Transcript(value.get("id"), value.get("messages"), value.get("tools") or [], metadata)  # type: ignore[arg-type]
 
 
-def line(transcript: Transcript) -> bytes:
-    """A transcript as one line, with its line end. The same transcript always gives the same bytes."""
-    value = {
+def body_of(transcript: Transcript) -> bytes | Problem:
+    """A transcript as one line, without its end, or why it cannot be written. The same one gives the same bytes."""
+    value: Any = {
         "id": transcript.id,
         "messages": transcript.messages,
         "tools": transcript.tools,
         "metadata": transcript.metadata,
     }
-    return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
+    for _ in range(_ROOM):
+        value = [value]
+    try:
+        return orjson.dumps(value)[_ROOM:-_ROOM]
+    except TypeError as error:
+        return Problem(_why(str(error)), "" if "ecursion" in str(error) else str(error))
+
+
+def _why(message: str) -> Reason:
+    if "ecursion" in message:
+        return Reason.TOO_DEEP
+    return Reason.LONE_SURROGATE if "surrogate" in message else Reason.NOT_AN_OBJECT
+
+
+def line(transcript: Transcript) -> bytes:
+    """A valid transcript as one line, with its line end."""
+    body = body_of(transcript)
+    if isinstance(body, Problem):
+        raise ValueError(f"{transcript.id!r}: {body.reason}")
+    return body + b"\n"
 
 
 def write(path: Path, transcripts: Iterable[Transcript]) -> int:
+    """Write valid transcripts to a file, as `write_bodies` does."""
+    return write_bodies(path, (line(transcript)[:-1] for transcript in transcripts))
+
+
+def write_bodies(path: Path, bodies: Iterable[bytes]) -> int:
     """Write a file, whole or not at all; `.gz` and `.zst` by its name. Returns how many transcripts it holds.
 
     The file is readable by its owner only. Raises UserError if it cannot be written.
@@ -96,8 +124,9 @@ def write(path: Path, transcripts: Iterable[Transcript]) -> int:
     count = 0
     try:
         with _replacing(path) as file, _compressed(file, path) as out:
-            for transcript in transcripts:
-                out.write(line(transcript))
+            for body in bodies:
+                out.write(body)
+                out.write(b"\n")
                 count += 1
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror or error}") from None

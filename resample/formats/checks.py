@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
-import orjson
-
+from resample.formats.canonical import body_of
 from resample.formats.exclusions import Problem, Reason
 from resample.types import Message, Transcript
 
 ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
-MAX_DEPTH = 240
-"""Levels of nesting in a transcript: what is built around it may add some before orjson gives up."""
-_ORJSON_DEPTH = 254
+_SPEAKERS = ("user", "assistant", "system")
 
 
 def validate(transcript: Transcript) -> Problem | None:
     """The first thing that is wrong with a transcript, or None."""
+    if problem := check_form(transcript):
+        return problem
+    body = body_of(transcript)
+    return body if isinstance(body, Problem) else None
+
+
+def check_form(transcript: Transcript) -> Problem | None:
+    """The same, without a look at whether it can be written."""
     if not (isinstance(transcript.id, str) and transcript.id):
         return Problem(Reason.NO_ID)
     return (
@@ -25,7 +30,6 @@ def validate(transcript: Transcript) -> Problem | None:
         or _check_pairing(transcript.messages)
         or _check_tools(transcript.tools)
         or _check_metadata(transcript.metadata)
-        or _check_writable(transcript)
     )
 
 
@@ -50,6 +54,8 @@ def _check_message(message: Any) -> Problem | None:
     if not isinstance(message, dict):
         return Problem(Reason.BAD_MESSAGE, "not an object")
     role = message.get("role")
+    if len(message) == 2 and role in _SPEAKERS and isinstance(message.get("content"), str):
+        return None  # most messages: nothing else can be wrong with them
     if not isinstance(role, str) or role not in ROLES:
         return Problem(Reason.BAD_ROLE, repr(role)[:60])
     for key in ("name", "tool_call_id"):
@@ -81,9 +87,10 @@ def _check_calls(message: Message, role: str) -> Problem | None:
         return Problem(Reason.BAD_TOOL_CALL, "tool_calls is not a list")
     if calls and role != "assistant":
         return Problem(Reason.BAD_TOOL_CALL, f"in a message of role {role}")
-    if wrong := next((why for call in calls if (why := _wrong_with(call))), None):
-        return Problem(Reason.BAD_TOOL_CALL, wrong)
-    if len({call["id"] for call in calls}) < len(calls):
+    for call in calls:
+        if wrong := _wrong_with(call):
+            return Problem(Reason.BAD_TOOL_CALL, wrong)
+    if len(calls) > 1 and len({call["id"] for call in calls}) < len(calls):
         return Problem(Reason.DUPLICATE_CALL_ID)
     return None
 
@@ -188,28 +195,3 @@ def _check_metadata(metadata: Any) -> Problem | None:
         if metadata.get(field) is not None and not fits(metadata[field]):
             return Problem(Reason.BAD_METADATA, f"{field} must be {what}")
     return None
-
-
-# -- the whole -----------------------------------------------------------------------------------------------
-
-
-def _check_writable(transcript: Transcript) -> Problem | None:
-    """Can it be written again, also with some levels around it, as requests and stores do?"""
-    wrapped: Any = {
-        "messages": transcript.messages,
-        "tools": transcript.tools,
-        "metadata": transcript.metadata,
-    }
-    for _ in range(_ORJSON_DEPTH - MAX_DEPTH):
-        wrapped = [wrapped]
-    try:
-        orjson.dumps([transcript.id, wrapped])
-    except TypeError as error:
-        return Problem(_why(str(error)), "" if "ecursion" in str(error) else str(error))
-    return None
-
-
-def _why(message: str) -> Reason:
-    if "ecursion" in message:
-        return Reason.TOO_DEEP
-    return Reason.LONE_SURROGATE if "surrogate" in message else Reason.NOT_AN_OBJECT

@@ -37,7 +37,7 @@ def decode(data: bytes) -> Any:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         return _diagnose(data, str(error))
-    if isinstance(value, dict) and data.count(b'"messages"') > 1 and _has_two_messages(data):
+    if isinstance(value, dict) and "messages" in value and data.count(b'"messages"') > 1 and _has_two_messages(data):
         return Problem(Reason.DUPLICATE_KEY, "two `messages` in one object")
     return value
 

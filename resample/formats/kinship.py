@@ -50,7 +50,13 @@ def _chain(messages: list[Message]) -> array[int]:
     chain = array("q")
     before = 0
     for message in messages:
-        before = hash((before, message["role"], _text(message.get("content")), *_calls(message)))
+        content = message.get("content")
+        said = content if isinstance(content, str) else _text(content)
+        before = (
+            hash((before, message["role"], said, *_calls(message)))
+            if "tool_calls" in message
+            else hash((before, message["role"], said))
+        )
         chain.append(before)
     return chain
 
@@ -61,14 +67,12 @@ def _opening(messages: list[Message], chain: array[int]) -> int:
     return chain[first]
 
 
-def _calls(message: Message) -> list[str]:
+def _calls(message: Message) -> list[str | None]:
     """Names and arguments; not the ids, which some logs make up anew each time."""
-    bodies = [call[call["type"]] for call in message.get("tool_calls") or ()]
-    return [f"{body['name']} {body.get('arguments') or body.get('input')}" for body in bodies]
+    bodies = [call[call["type"]] for call in message["tool_calls"] or ()]
+    return [text for body in bodies for text in (body["name"], body.get("arguments") or body.get("input"))]
 
 
 def _text(content: Any) -> str:
     """What a content says, whether it is a string or one part or several."""
-    if isinstance(content, str):
-        return content
     return "".join(str(part.get("text") or part) for part in content or ())

@@ -19,6 +19,7 @@ _HEAD = 1 << 16
 _LONGEST_HEAD = 1 << 23
 _LINE_SUFFIXES = (".jsonl", ".ndjson")
 _BOM = b"\xef\xbb\xbf"
+_BRACKETS = (b"{", b"[")
 
 
 class Record(NamedTuple):
@@ -82,6 +83,9 @@ def _lines(file: BinaryIO) -> Iterator[Record | _TooLong]:
             continue
         if number == 1 and raw.startswith(_BOM):
             raw, start = raw[len(_BOM) :], start + len(_BOM)
+        if raw[:1] in _BRACKETS:  # as nearly all lines begin: one copy less
+            yield Record(raw.rstrip(), number, start, whole=False)
+            continue
         body = raw.lstrip()
         if data := body.rstrip():
             yield Record(data, number, start + len(raw) - len(body), whole=False)
@@ -153,7 +157,7 @@ _CLOSER = {b"[": b"]", b"{": b"}"}
 def _closed(head: bytes) -> bytes:
     """The beginning of a JSON text made whole: cut after its last complete member, and closed."""
     stack: list[bytes] = []
-    keep, closers = 0, b""
+    keep = 0
     for match in _TOKEN.finditer(head):
         token = match.group()
         if token in _CLOSER:
@@ -167,7 +171,6 @@ def _closed(head: bytes) -> bytes:
             keep = match.start()
         else:
             continue
-        closers = b"".join(reversed(stack))
         if not stack:
             break
-    return head[:keep] + closers
+    return head[:keep] + b"".join(reversed(stack))

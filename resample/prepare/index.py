@@ -165,13 +165,12 @@ class _Written:
 
     def put(self, located: Located) -> Located:
         """The same transcript, at its place in this file."""
-        line = canonical.line(located.transcript)
+        line = located.body + b"\n"
         try:
             self._write(line, located)
         except OSError as error:
             raise UserError(f"{self._path}: cannot be written: {error.strerror}") from None
-        body = line.removesuffix(b"\n")
-        span = Span(self._offset, len(body), hashlib.sha256(body).hexdigest())
+        span = Span(self._offset, len(located.body), hashlib.sha256(located.body).hexdigest())
         self._offset += len(line)
         return Located(located.transcript, str(self._path), located.line, span)
 

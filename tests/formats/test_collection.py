@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 import pytest
 
-from resample.formats import Excluded, Located, Skipped, read
+from resample.formats import FORMATS, Excluded, Located, Skipped, read
 from resample.prepare.index import Indexed, index, open_prefix
 from resample.prepare.truncate import policy
 from resample.types import UserError
@@ -61,7 +61,7 @@ def test_a_folder_is_read_in_order_and_what_no_format_recognises_is_counted(fold
         ("foreign.json", None, "unknown format"),
     ]
     assert [Path(item.file).name for item in read(folder) if isinstance(item, Skipped)] == ["labels.jsonl"]
-    assert excluded[0].detail == "tried canonical, openai_chat"
+    assert excluded[0].detail == f"tried {', '.join(FORMATS)}"
     with pytest.raises(UserError, match=r"broken\.jsonl: unknown format"):
         list(read(folder, strict=True))
 
@@ -91,7 +91,7 @@ def test_nothing_there(folder: Path, path: str) -> None:
 
 
 def test_a_file_named_by_itself_must_be_recognised(folder: Path) -> None:
-    with pytest.raises(UserError, match=r"foreign\.json: unknown format \(tried canonical, openai_chat\)"):
+    with pytest.raises(UserError, match=rf"foreign\.json: unknown format \(tried {', '.join(FORMATS)}\)"):
         list(read(folder / "foreign.json"))
     with pytest.raises(UserError, match="neither a file nor a folder"):
         read("/dev/null")
