@@ -108,7 +108,7 @@ def supplied(transcript: Transcript, supplies: Mapping[str, Supply]) -> Transcri
         return transcript
     given: set[Missing] = set()
     messages, tools = transcript.messages, transcript.tools
-    if supply.system is not None and not any(message["role"] in ("system", "developer") for message in messages):
+    if supply.system is not None and _lacks_prompt(transcript):
         messages = [{"role": "system", "content": supply.system}, *messages]
         given.add(Missing.SYSTEM_PROMPT)
     if supply.tools and not tools:
@@ -122,6 +122,12 @@ def supplied(transcript: Transcript, supplies: Mapping[str, Supply]) -> Transcri
     metadata["missing"] = sorted(set(metadata.get("missing") or ()) - given)
     metadata["supplied"] = sorted(given)
     return replace(transcript, messages=messages, tools=tools, metadata=metadata)
+
+
+def _lacks_prompt(transcript: Transcript) -> bool:
+    """Its reader says so (also where the log has some other message of the harness), or it has nothing of the kind."""
+    marked = Missing.SYSTEM_PROMPT in (transcript.metadata.get("missing") or ())
+    return marked or not any(message["role"] in ("system", "developer") for message in transcript.messages)
 
 
 _KEYS = ("system", "system_file", "tools", "tools_file")

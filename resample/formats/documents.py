@@ -52,7 +52,7 @@ def entries(source: Input, *keys: str) -> Iterator[Entry | Excluded]:
     - an object with a list under one of `keys`: the elements of that list, with the rest of the object as frame;
     - any other value: that value itself.
     """
-    if _is_long_document(source):
+    if _is_long_document(source) and _has_list(source, keys):
         yield from _long_document(source, keys)
         return
     for record in records(source):
@@ -98,6 +98,15 @@ def _is_long_document(source: Input) -> bool:
     return not in_lines(source.name) and not _is_value(first)
 
 
+def _has_list(source: Input, keys: tuple[str, ...]) -> bool:
+    """Is there a list to be given by element? What has none is one conversation, and is parsed whole."""
+    try:
+        with source.open() as (file, _):
+            return any(key is not None for key, _ in _elements(file, keys))
+    except (_TooLong, *READ_ERRORS):
+        return True  # whoever cuts it will meet this again, and say so
+
+
 def _is_value(line: bytes) -> bool:
     try:
         orjson.loads(line)
@@ -122,8 +131,6 @@ def _long_document(source: Input, keys: tuple[str, ...]) -> Iterator[Entry | Exc
                 value = decode(data)
                 entry = Entry(value, f"{source.name}[{index}]", 1, pointer, frame)
                 yield entry.excluded(source, value) if isinstance(value, Problem) else entry
-        if not counts:
-            yield Excluded.at(source.shown, 1, Problem(Reason.TOO_LARGE))
     except _TooLong:
         yield Excluded.at(source.shown, 1, Problem(Reason.TOO_LARGE))
     except READ_ERRORS as error:
