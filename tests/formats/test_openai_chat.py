@@ -8,8 +8,9 @@ from typing import Any
 import orjson
 import pytest
 
-from resample.formats import Excluded, Located, canonical, read
-from resample.types import Transcript
+from resample.formats import Excluded, Located, canonical, documents, openai_chat, read
+from resample.formats.assemble import plain_message
+from resample.types import Missing, Transcript
 
 DATA = Path(__file__).parent.parent / "data"
 USER = {"role": "user", "content": "list the files"}
@@ -54,6 +55,7 @@ def test_documents(tmp_path: Path, value: Any, ids: list[str], indent: bool) -> 
     for transcript in read_back:
         assert transcript.messages == CHAT
         assert transcript.metadata.pop("source") == "openai_chat"
+        assert transcript.metadata.pop("missing") == ["tool_schemas"]
         assert transcript.metadata in ({}, {"cluster": ids[0]})  # the same conversation twice is one cluster
 
 
@@ -224,6 +226,191 @@ def test_the_form_litellm_keeps_its_calls_in() -> None:
     assert transcript.metadata["extra"]["call_type"] == "acompletion"
 
 
+PAYLOAD = {
+    "id": "chatcmpl-1",
+    "model": "m-1",
+    "litellm_call_id": "call-1",
+    "call_type": "acompletion",
+    "status": "success",
+}
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason", "detail"),
+    [
+        ({"status": "failure", "response": {}}, "no assistant message", "the call failed"),
+        (
+            {"status": "failure", "error_information": {"error_class": "RateLimitError"}, "error_str": "key sk-1"},
+            "no assistant message",
+            "the call failed: RateLimitError",
+        ),
+        ({"call_type": "aresponses"}, "not a transcript", "a call of type aresponses"),
+        ({"call_type": "aembedding", "messages": "x"}, "not a transcript", "a call of type aembedding"),
+        ({"call_type": "atext_completion", "messages": "x"}, "no messages", ""),
+        (
+            {"messages": [{"role": "user", "content": "redacted-by-litellm"}]},
+            "no dialogue",
+            "its texts were redacted by litellm",
+        ),
+    ],
+)
+def test_logs_of_litellm_that_are_of_no_use(tmp_path: Path, fields: Any, reason: str, detail: str) -> None:
+    log = {**PAYLOAD, "messages": CHAT, **fields}
+    (item,) = read(save(tmp_path / "a.jsonl", log), "openai_chat")
+    assert isinstance(item, Excluded)
+    assert (item.reason, item.detail) == (reason, detail)
+
+
+@pytest.mark.parametrize(
+    ("fields", "cluster"),
+    [
+        ({"session_id": "s-1", "trace_id": "t-1"}, "session:s-1"),
+        ({"session_id": "", "trace_id": "t-1"}, "session:t-1"),
+        ({"trace_id": "call-1"}, None),
+        ({"trace_id": "chatcmpl-1"}, None),
+        ({"session_id": 3, "trace_id": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_session_is_one_cluster(fields: dict[str, Any], cluster: str | None) -> None:
+    assert openai_chat.cluster_of({**PAYLOAD, **fields}) == cluster
+
+
+def test_a_status_of_another_log_means_nothing(tmp_path: Path) -> None:
+    (transcript,) = transcripts(save(tmp_path / "a.json", {"messages": CHAT, "status": "failure"}))
+    assert transcript.metadata["extra"] == {"status": "failure"}
+
+
+def test_what_litellm_cut(tmp_path: Path) -> None:
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,[base64_data truncated: 9.1KB]"}}
+    whole = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": "look"}, image, whole, 3]},
+        ACTING,
+        {**ANSWER, "content": "a ... (litellm_truncated skipped 99 chars. ...) ... b"},
+        HI,
+    ]
+    missing: set[Missing] = set()
+    cut = openai_chat.what_litellm_cut(messages, missing)
+    assert cut[0]["content"] == [
+        {"type": "text", "text": "look"},
+        {"type": "text", "text": "[image not shown]"},
+        whole,
+        3,
+    ]
+    assert cut[1:] == messages[1:]
+    assert missing == {Missing.IMAGES, Missing.TRUNCATED_OUTPUTS}
+    messages[0]["content"].pop()
+    (transcript,) = transcripts(save(tmp_path / "a.json", {**PAYLOAD, "messages": messages, "model_parameters": {}}))
+    assert transcript.metadata["missing"] == ["images", "tool_schemas", "truncated_outputs"]
+
+
+@pytest.mark.parametrize(
+    "log",
+    [
+        {"custom_id": "r1", "method": "POST", "body": {"model": "m-1", "messages": CHAT, "tools": [LS], "seed": 4}},
+        {
+            "custom_id": "r1",
+            "body": {"model": "m-1", "messages": CHAT[:-1], "tools": [LS], "seed": 4},
+            "response": {"status_code": 200, "body": response(HI)},
+        },
+        {"custom_id": "r1", "request": {"messages": CHAT[:-1], "tools": [LS], "seed": 4}, "response": response(HI)},
+        {
+            "custom_id": "r1",
+            "request": {"url": "/v1", "body": {"messages": CHAT[:-1], "tools": [LS], "seed": 4}},
+            "response": {"body": response(HI)},
+        },
+    ],
+)
+def test_requests_and_replies_that_are_wrapped(tmp_path: Path, log: Any) -> None:
+    (transcript,) = transcripts(save(tmp_path / "a.jsonl", log))
+    assert transcript.messages == CHAT
+    assert transcript.tools == [LS]
+    assert transcript.metadata["model"] == "m-1"
+    extra = transcript.metadata["extra"]
+    assert (extra["custom_id"], extra["seed"]) == ("r1", 4)
+    assert not extra.keys() & {"body", "request", "response", "messages"}
+
+
+def test_the_output_of_a_batch_has_no_requests(tmp_path: Path) -> None:
+    save(
+        tmp_path / "out.jsonl", {"id": "batch_1", "custom_id": "r1", "response": {"body": response(HI)}, "error": None}
+    )
+    (item,) = read(tmp_path)
+    assert isinstance(item, Excluded)
+    assert (item.reason, item.detail) == ("no messages", "a reply without its request")
+
+
+@pytest.mark.parametrize(
+    ("details", "fields", "hidden"),
+    [
+        ({"reasoning_tokens": 64}, {}, True),
+        ({"reasoning_tokens": 64}, {"reasoning_content": "two, then"}, False),
+        ({"reasoning_tokens": 64}, {"reasoning": "two, then"}, False),
+        ({"reasoning_tokens": 0}, {}, False),
+        ({"reasoning_tokens": None}, {}, False),
+        (None, {}, False),
+    ],
+)
+def test_reasoning_that_is_only_counted(tmp_path: Path, details: Any, fields: dict[str, Any], hidden: bool) -> None:
+    reply = {**response({**HI, **fields}), "usage": {"completion_tokens_details": details}}
+    (transcript,) = transcripts(save(tmp_path / "a.json", {"messages": [USER], "response": reply}))
+    assert transcript.metadata.get("missing") == (["reasoning"] if hidden else None)
+
+
+@pytest.mark.parametrize("ids", [["", ""], [None, None], ["ls", "ls"], ["c1", ""]])
+def test_calls_whose_ids_do_not_tell_them_apart(tmp_path: Path, ids: list[Any]) -> None:
+    acting = {"role": "assistant", "content": None, "tool_calls": [{**CALL, "id": id} for id in ids]}
+    answers = [{"role": "tool", "tool_call_id": id, "content": str(n)} for n, id in enumerate(ids)]
+    (transcript,) = transcripts(save(tmp_path / "a.json", [USER, acting, *answers, HI]))
+    made = [call["id"] for call in transcript.messages[1]["tool_calls"]]
+    assert len(set(made)) == 2
+    assert [(m["tool_call_id"], m["content"]) for m in transcript.messages[2:4]] == [(made[0], "0"), (made[1], "1")]
+
+
+def test_a_message_that_needs_nothing_is_passed_on_as_it_is() -> None:
+    named = [{"role": "user", "content": "x", "name": "ann"}, ACTING, {**ANSWER, "name": "ls"}, HI]
+    for messages in (CHAT, named, [USER, {"role": "assistant", "content": None}]):
+        assert openai_chat.plain_messages(messages) is messages
+        assert [plain_message(message) for message in messages] == messages
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {**HI, "tool_calls": None},
+        {**HI, "tool_calls": []},
+        {**HI, "name": None},
+        {**HI, "refusal": None},
+        {**ACTING, "tool_calls": [{**CALL, "index": 0}]},
+        {**ACTING, "tool_calls": [{**CALL, "function": {"name": "ls", "arguments": {"path": "."}}}]},
+    ],
+)
+def test_any_other_message_is_made_plain(message: dict[str, Any]) -> None:
+    assert openai_chat.plain_messages([USER, message]) == [USER, plain_message(message)] != [USER, message]
+
+
+def test_a_list_of_conversations_that_is_too_long_to_be_parsed_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(documents, "LARGE", 2000)
+    logs = [{"messages": [{"role": "user", "content": f"{n} [{{" + "x" * 500}, HI]} for n in range(9)]
+    path = save(tmp_path / "a.json", [*logs, {"messages": []}, 3], indent=True)
+    monkeypatch.setattr(openai_chat, "decode", None)  # nothing is parsed whole
+    items = list(read(path))
+    assert [i.transcript.id for i in items if isinstance(i, Located)] == [f"a.json[{n}]" for n in range(9)]
+    assert [(i.reason, i.detail[:3]) for i in items if isinstance(i, Excluded)] == [
+        ("no messages", "/9"),
+        ("not a transcript", "/10"),
+    ]
+
+
+def test_one_long_conversation_is_no_list_of_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(documents, "LARGE", 2000)
+    (transcript,) = transcripts(save(tmp_path / "a.json", [{**USER, "content": "x" * 5000}, HI], indent=True))
+    assert (transcript.id, len(transcript.messages)) == ("a.json", 2)
+
+
 def test_real_logs(real_transcripts: Path) -> None:
     folder = real_transcripts / "openai-chat-completions"
     logs = transcripts(folder)
@@ -241,6 +428,5 @@ def test_real_logs_of_other_formats_are_refused_politely(real_transcripts: Path)
         for f in real_transcripts.iterdir()
         if f.is_dir() and f.name not in ("openai-chat-completions", "mini-swe-agent")
     ]
-    reasons = {item.reason for folder in others for item in read(folder) if isinstance(item, Excluded)}
-    assert reasons <= {"unknown format", "bad role"}
-    assert not [item for folder in others for item in read(folder) if isinstance(item, Located)]
+    found = [item for folder in others for item in read(folder) if isinstance(item, Located)]
+    assert not [item for item in found if item.transcript.metadata["source"] == "openai_chat"]
