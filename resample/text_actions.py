@@ -181,6 +181,7 @@ _PARAMETER = re.compile(r"<parameter=([^>\s]+)>(.*?)</parameter>", re.DOTALL)
 _COMMAND_TAG = re.compile(r"<command>(.*?)</command>", re.DOTALL)
 _CALL_LIST = re.compile(r"<function_call>(.*?)</function_call>", re.DOTALL)
 _MINI_FENCE = re.compile(r"^```(?:mswea_bash_command|bash)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
+_MINI_TAG = re.compile(r"<mswea_bash_command>(.*?)</mswea_bash_command>", re.DOTALL)
 _MINI_END = re.compile(r"\becho\s+[\"']?(?:COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT|MINI_SWE_AGENT_FINAL_OUTPUT)")
 _ENDING_COMMANDS = frozenset({"submit", "exit_forfeit"})
 _LONGEST_LIST = 100_000
@@ -195,7 +196,7 @@ def last_fenced_command(text: str) -> list[Written]:
 
 def only_bash_block(text: str) -> list[Written]:
     """mini-SWE-agent: exactly one block marked as bash; any other number is an error of form, and no call."""
-    blocks = _MINI_FENCE.findall(text)
+    blocks = [*_MINI_FENCE.findall(text), *_MINI_TAG.findall(text)]
     return [_command(blocks[0])] if len(blocks) == 1 else []
 
 

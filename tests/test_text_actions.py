@@ -47,6 +47,7 @@ def command(text: str) -> list[tuple[str, Any]]:
         ("mini_swe_agent", f"THOUGHT\n\n{FENCE}mswea_bash_command\nls && pwd\n{FENCE}", command("ls && pwd")),
         ("mini_swe_agent", f"{FENCE}bash\nls\n{FENCE}", command("ls")),
         ("mini_swe_agent", f"{FENCE}bash\nls\n{FENCE}\n{FENCE}bash\npwd\n{FENCE}", []),
+        ("mini_swe_agent", "<mswea_bash_command>ls</mswea_bash_command>", command("ls")),
         ("mini_swe_agent", f"{FENCE}python\nprint(1)\n{FENCE}", []),
         (
             "xml_function",
