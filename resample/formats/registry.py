@@ -5,12 +5,27 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from resample.formats import canonical, openai_chat
+from resample.formats import (
+    agentdojo,
+    canonical,
+    codex,
+    gemini_cli,
+    mini_swe_agent,
+    openai_chat,
+    openai_responses,
+    openhands,
+    openhands_sdk,
+    privacylens,
+    swe_agent,
+    tau2_bench,
+    tau_bench,
+)
 from resample.formats.adjust import Adjust, as_read
 from resample.formats.base import Format, Located, Look, Skipped
-from resample.formats.checks import validate
+from resample.formats.checks import check_form
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.files import find
 from resample.formats.inputs import ZIP_MAGIC, Input, members
@@ -23,6 +38,17 @@ from resample.types import UserError
 FORMATS: dict[str, Format] = {
     module.name: module
     for module in (
+        agentdojo,
+        privacylens,
+        tau2_bench,
+        tau_bench,
+        mini_swe_agent,
+        openhands,
+        openhands_sdk,
+        swe_agent,
+        codex,
+        gemini_cli,
+        openai_responses,
         canonical,
         openai_chat,
     )
@@ -72,7 +98,7 @@ def _checked(files: Iterator[Input], chosen: Format | None, strict: bool, adjust
 
 
 def _check(located: Located, seen: Seen, kinship: Kinship, adjust: Adjust) -> Located | Excluded:
-    problem = validate(located.transcript)
+    problem = check_form(located.transcript)
     if problem is None and seen.before(located.transcript.id):
         problem = Problem(Reason.DUPLICATE_ID, repr(located.transcript.id)[:200])
     if problem is None:
@@ -85,7 +111,10 @@ def _check(located: Located, seen: Seen, kinship: Kinship, adjust: Adjust) -> Lo
         return Excluded.at(located.file, located.line, problem)
     if located.transcript.metadata.get("source") in FORMATS and located.span is None:
         kinship.settle(located.transcript)
-    return located
+    body = canonical.body_of(located.transcript)
+    if isinstance(body, Problem):
+        return Excluded.at(located.file, located.line, body)
+    return replace(located, body=body)
 
 
 def _read_file(found: Input, chosen: Format | None) -> Iterator[Item]:
