@@ -40,6 +40,9 @@ _TAKEN = frozenset(
 
 def sniff(look: Look) -> bool:
     """Items of kinds that only this API has, by themselves, in lists, or in a request or response."""
+    loose = [value for value in look.values if isinstance(value, dict) and not _is_log(value)]
+    if len(loose) > 1 and not _all_items(loose):
+        return False  # one kind of record of another agent's may look like an item; all of them would have to
     return any(_is_conversation(value) for value in look.values)
 
 
