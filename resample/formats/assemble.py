@@ -20,9 +20,9 @@ from resample.types import Message, Missing, ToolSchema, Transcript
 AT = "_at"
 """Key of a draft's message: the line (int) or the JSON pointer (str) where it stands in its file."""
 
-_MESSAGE_KEYS = (
-    *("role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio"),
-    *("reasoning_content", "reasoning", "reasoning_details"),
+_MESSAGE_KEYS = frozenset(
+    {"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio"}
+    | {"reasoning_content", "reasoning", "reasoning_details"}
 )
 _SMALL = 1024
 """Bytes of JSON, per key of `metadata.extra`."""
@@ -84,23 +84,28 @@ def name_calls(messages: Iterable[Message]) -> list[Message]:
     renamed: list[tuple[Any, str]] = []
     for index, message in enumerate(messages):
         if message.get("role") == "assistant" and message.get("tool_calls"):
-            calls = message["tool_calls"]
-            counts = Counter(_id_of(call) for call in calls)
+            ids = [_id_of(call) for call in message["tool_calls"]]
             renamed = []
-            fresh = []
-            for position, call in enumerate(calls):
-                id = _id_of(call)
-                if isinstance(call, dict) and (not id or counts[id] > 1):
-                    call = {**call, "id": f"call_{index}_{position}"}
-                    renamed.append((id, call["id"]))
-                fresh.append(call)
-            message = {**message, "tool_calls": fresh}
+            if "" in ids or len(set(ids)) < len(ids):
+                message = {**message, "tool_calls": _named(message["tool_calls"], ids, index, renamed)}
         elif message.get("role") == "tool" and renamed:
             id = message.get("tool_call_id") or ""
             place = next((i for i, (old, _) in enumerate(renamed) if old == id), None)
             if place is not None:
                 message = {**message, "tool_call_id": renamed.pop(place)[1]}
         named.append(message)
+    return named
+
+
+def _named(calls: Sequence[Any], ids: Sequence[str], index: int, renamed: list[tuple[Any, str]]) -> list[Any]:
+    """The calls of the message at `index` with ids of their own; (old, new) goes to `renamed`."""
+    counts = Counter(ids)
+    named = []
+    for position, (call, id) in enumerate(zip(calls, ids, strict=True)):
+        if isinstance(call, dict) and (not id or counts[id] > 1):
+            call = {**call, "id": f"call_{index}_{position}"}
+            renamed.append((id, call["id"]))
+        named.append(call)
     return named
 
 
@@ -133,7 +138,9 @@ def pair_results(messages: Iterable[Message], dropped: Counter[str]) -> list[Mes
 def plain_message(message: Message) -> Message:
     """Logs add keys of their own to a message, and null for what it does not have."""
     kept = {
-        key: message[key] for key in _MESSAGE_KEYS if key in message and (message[key] is not None or key == "content")
+        key: value
+        for key, value in message.items()
+        if key in _MESSAGE_KEYS and (value is not None or key == "content")
     }
     calls = kept.get("tool_calls")
     if not calls:

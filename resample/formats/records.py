@@ -137,8 +137,9 @@ def head_of(source: Input) -> bytes:
         return (head + file.readline(_LONGEST_HEAD)).removeprefix(_BOM)
 
 
-def peek(head: bytes) -> list[Any]:
-    """The objects and lists a file begins with: those of its first lines, or the document as far as it was read."""
+def peek(head: bytes, most: int | None = None) -> list[Any]:
+    """The objects and lists a file begins with: those of its first lines (at most `most` lines), or the document as
+    far as it was read."""
     lines = [line.strip() for line in head.split(b"\n") if line.strip()]
     if not lines:
         return []
@@ -146,7 +147,7 @@ def peek(head: bytes) -> list[Any]:
         document = _container(_closed(head))
         if document is not None:
             return [document]
-    return [value for line in lines if (value := _container(line)) is not None]
+    return [value for line in lines[:most] if (value := _container(line)) is not None]
 
 
 # A string that the end of the text cuts off is one token, too: what it holds is no structure.

@@ -10,14 +10,17 @@ from pathlib import Path, PurePosixPath
 
 from resample.formats import (
     agentdojo,
+    atif,
     canonical,
     codex,
     gemini_cli,
+    inspect_log,
     mini_swe_agent,
     openai_chat,
     openai_responses,
     openhands,
     openhands_sdk,
+    otel,
     privacylens,
     swe_agent,
     tau2_bench,
@@ -38,6 +41,9 @@ from resample.types import UserError
 FORMATS: dict[str, Format] = {
     module.name: module
     for module in (
+        otel,
+        atif,
+        inspect_log,
         agentdojo,
         privacylens,
         tau2_bench,
@@ -169,15 +175,26 @@ def _reader_of(found: Input, chosen: Format | None) -> Format | Problem | None:
         return Problem(Reason.UNREADABLE_FILE, what_happened(error))
     if not head.strip():
         return Problem(Reason.EMPTY_FILE)
-    look = Look(found.name, [] if archived else peek(head), archived)
-    if archived and not (chosen or any(known.sniff(look) for known in FORMATS.values())):
-        return None if found.member is None else Problem(Reason.UNSAFE_ARCHIVE, "an archive inside of an archive")
-    if chosen is not None:
+    if chosen is not None and not archived:
         return chosen
-    for candidate in FORMATS.values():
-        if candidate.sniff(look):
-            return candidate
-    return Problem(Reason.UNKNOWN_FORMAT, f"tried {', '.join(FORMATS)}")
+    recognised = _recognised(found.name, head, archived)
+    if archived and recognised is None:
+        return None if found.member is None else Problem(Reason.UNSAFE_ARCHIVE, "an archive inside of an archive")
+    return chosen or recognised or Problem(Reason.UNKNOWN_FORMAT, f"tried {', '.join(FORMATS)}")
+
+
+_FEW = 8
+"""Lines that nearly always tell the format. Only where they do not, all lines of the head are looked at."""
+
+
+def _recognised(name: str, head: bytes, archived: frozenset[str]) -> Format | None:
+    """The first format that recognises a file."""
+    for most in (_FEW, None):
+        look = Look(name, [] if archived else peek(head, most), archived)
+        for candidate in FORMATS.values():
+            if candidate.sniff(look):
+                return candidate
+    return None
 
 
 def _names_in(found: Input) -> list[str]:
