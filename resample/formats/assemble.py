@@ -123,7 +123,7 @@ def pair_results(messages: Iterable[Message], dropped: Counter[str]) -> list[Mes
     open_calls: dict[str, list[Message]] = {}
     for message in messages:
         if message.get("role") == "tool":
-            block = open_calls.pop(message.get("tool_call_id") or "", None)
+            block = open_calls.pop(text_or(message.get("tool_call_id")), None)
             if block is None:
                 dropped["orphan result"] += 1
             else:

@@ -13,6 +13,11 @@ from resample.formats.seen import temporary_database
 from resample.types import Message, Transcript
 
 
+_MOST = 256
+"""Conversations with the same beginning that one is compared with: thousands of them must not take time squared."""
+_LATEST = "SELECT chain, id, cluster FROM chains WHERE opening = ? ORDER BY rowid DESC LIMIT ?"
+
+
 class Kinship:
     """The conversations so far, as chains of hashes: one per message, over all messages up to it.
 
@@ -29,12 +34,12 @@ class Kinship:
         opening = _opening(transcript.messages, chain)
         metadata = transcript.metadata
         own = metadata.get("cluster")
-        rows = self._db.execute("SELECT chain, id, cluster FROM chains WHERE opening = ?", (opening,))
+        rows = self._db.execute(_LATEST, (opening, _MOST))
         for data, id, cluster in rows:
             other = array("q", data)
             shared = min(len(chain), len(other))
             if chain[shared - 1] == other[shared - 1]:
-                metadata["cluster"] = own or cluster or id
+                metadata["cluster"] = cluster or own or id
                 break
         self._db.execute(
             "INSERT INTO chains VALUES (?, ?, ?, ?)",
