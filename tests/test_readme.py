@@ -11,6 +11,7 @@ from builders import ROOT
 from runs import resample
 
 from resample.config import RunConfig
+from resample.formats import FORMATS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -79,3 +80,20 @@ def test_the_two_commands_are_there_and_the_second_is_the_one_ci_runs():
     assert commands[0].endswith("resample run")
     assert "pytest" in commands[1]
     assert "<!-- test command -->\n```bash\n" + commands[1] in README
+
+
+def test_every_format_is_named():
+    table = README.partition("## Your transcripts")[2].partition("## ")[0]
+    named = {
+        name
+        for row in table.splitlines()
+        if row.startswith("| `")
+        for name in re.findall(r"`(\w+)`", row.split("|")[1])
+    }
+    assert named == set(FORMATS)
+
+
+def test_the_import_shown_is_what_import_says(tmp_path: Path, real_transcripts: Path):
+    result = resample("import", f"transcripts.path={real_transcripts}", "out=all.jsonl", cwd=tmp_path)
+    assert result.code == 0
+    assert block_after("resample import transcripts.path=logs/ out=all.jsonl\n```") == result.out

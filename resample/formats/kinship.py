@@ -12,7 +12,6 @@ from typing import Any
 from resample.formats.seen import temporary_database
 from resample.types import Message, Transcript
 
-
 _MOST = 256
 """Conversations with the same beginning that one is compared with: thousands of them must not take time squared."""
 _LATEST = "SELECT chain, id, cluster FROM chains WHERE opening = ? ORDER BY rowid DESC LIMIT ?"
