@@ -98,7 +98,7 @@ def members(archive: Input) -> Iterator[Input | Excluded]:
     with zipfile.ZipFile(archive.path) as opened:
         entries = sorted(opened.infolist(), key=lambda entry: entry.filename)
     for entry in entries:
-        if entry.is_dir():
+        if entry.filename.endswith("/"):
             continue
         found = Input(archive.path, f"{archive.name}/{entry.filename}", member=entry.filename)
         if wrong := _wrong_with(entry):
@@ -110,6 +110,8 @@ def members(archive: Input) -> Iterator[Input | Excluded]:
 def _wrong_with(entry: zipfile.ZipInfo) -> str:
     """What is unsafe about a member, or an empty text."""
     name = PurePosixPath(entry.filename.replace("\\", "/"))
+    if not name.parts:
+        return "it has no name"
     if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
         return "its name leads out of the archive"
     if stat.S_ISLNK(entry.external_attr >> 16):

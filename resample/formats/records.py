@@ -144,14 +144,14 @@ def peek(head: bytes, most: int | None = None) -> list[Any]:
     if not lines:
         return []
     if _is_document(lines[0], lines[1] if len(lines) > 1 else b"", lined=False):
-        document = _container(_closed(head))
+        document = _container(_closed(head).replace(b"NaN", b"null"))  # a score, in logs that Python wrote
         if document is not None:
             return [document]
     return [value for line in lines[:most] if (value := _container(line)) is not None]
 
 
 # A string that the end of the text cuts off is one token, too: what it holds is no structure.
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
 _CLOSER = {b"[": b"]", b"{": b"}"}
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -20,7 +21,10 @@ import zstandard
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
-READ_ERRORS = (OSError, EOFError, zlib.error, zstandard.ZstdError, zipfile.BadZipFile, NotImplementedError)
+READ_ERRORS = (
+    *(OSError, EOFError, zlib.error, zstandard.ZstdError, zipfile.BadZipFile),
+    *(NotImplementedError, UnicodeDecodeError, struct.error),  # of zipfile, for odd archives
+)
 """What reading a file raises that is missing, forbidden, damaged, cut off, or compressed in a way nobody knows."""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import stat
 import struct
 import zipfile
@@ -113,6 +114,18 @@ def test_damaged_archives_are_named(tmp_path: Path, cut: int) -> None:
     path.write_bytes(path.read_bytes()[:cut])
     ((_, reason, _),) = excluded(tmp_path)
     assert reason == "unreadable file"
+
+
+def test_any_damage_to_an_archive_is_named(tmp_path: Path) -> None:
+    draw = random.Random(5)
+    path = archive(tmp_path / "a.zip", {"ü.json": chat("a"), "b/c.jsonl": b'{"x": 1}', "header.json": b"{}"})
+    whole = path.read_bytes()
+    for _ in range(400):
+        data = bytearray(whole)
+        for _ in range(draw.choice([1, 2, 20])):
+            data[draw.randrange(len(data))] = draw.choice([0, 255, draw.randrange(256)])
+        path.write_bytes(data)
+        assert all(isinstance(item, Located | Excluded | Skipped) for item in read(tmp_path))
 
 
 def test_a_damaged_member_spoils_no_other(tmp_path: Path) -> None:
