@@ -183,6 +183,11 @@ _CALL_LIST = re.compile(r"<function_call>(.*?)</function_call>", re.DOTALL)
 _MINI_FENCE = re.compile(r"^```(?:mswea_bash_command|bash)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _MINI_TAG = re.compile(r"<mswea_bash_command>(.*?)</mswea_bash_command>", re.DOTALL)
 _MINI_END = re.compile(r"\becho\s+[\"']?(?:COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT|MINI_SWE_AGENT_FINAL_OUTPUT)")
+_COMMANDS = re.compile(r"<commands>(.*?)</commands>", re.DOTALL)
+_KEYSTROKES = re.compile(
+    r"""<keystrokes(?:\s+duration=["'](\d{1,6}(?:\.\d{1,6})?)["'])?\s*>(.*?)</keystrokes>""", re.DOTALL
+)
+_TASK_COMPLETE = re.compile(r"<task_complete>\s*true\s*</task_complete>", re.IGNORECASE)
 _ENDING_COMMANDS = frozenset({"submit", "exit_forfeit"})
 _LONGEST_LIST = 100_000
 """Characters of a call list: Python's own parser takes memory beyond measure for more."""
@@ -276,6 +281,17 @@ def terminus_commands(text: str) -> list[Written]:
     return [Written("terminal", arguments)]
 
 
+def terminus_keystrokes(text: str) -> list[Written]:
+    """Terminus' XML form: `<keystrokes duration="0.1">` within `<commands>`, and `<task_complete>`."""
+    blocks = _COMMANDS.findall(text)
+    done = bool(_TASK_COMPLETE.search(text))
+    if not blocks and not done:
+        return []
+    keys = _KEYSTROKES.findall(blocks[-1]) if blocks else []
+    commands = [{"keystrokes": keystrokes, "duration": float(duration or 1)} for duration, keystrokes in keys]
+    return [Written("terminal", {"commands": commands, "task_complete": done})]
+
+
 def _not_json(constant: str) -> NoReturn:
     raise ValueError(constant)
 
@@ -306,5 +322,6 @@ PARSERS: dict[str, Parser] = {
     "xml_function": Parser(xml_functions, _is_finish, before="EXECUTION RESULT of [{name}]:"),
     "call_list": Parser(call_list),
     "terminus": Parser(terminus_commands, _is_task_complete, before="New Terminal Output:\n"),
+    "terminus_xml": Parser(terminus_keystrokes, _is_task_complete, before="New Terminal Output:\n"),
 }
 """By name, as in `metadata.actions=text:<name>`."""

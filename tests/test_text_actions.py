@@ -84,6 +84,30 @@ def command(text: str) -> list[tuple[str, Any]]:
             '{"commands": [], "task_complete": true}',
             [("terminal", {"commands": [], "task_complete": True})],
         ),
+        (
+            "terminus_xml",
+            '<response><plan>p</plan><commands><keystrokes duration="0.5">ls\n</keystrokes>'
+            "<keystrokes>pwd\n</keystrokes>"
+            "</commands><task_complete>false</task_complete></response>",
+            [
+                (
+                    "terminal",
+                    {
+                        "commands": [
+                            {"keystrokes": "ls\n", "duration": 0.5},
+                            {"keystrokes": "pwd\n", "duration": 1.0},
+                        ],
+                        "task_complete": False,
+                    },
+                )
+            ],
+        ),
+        (
+            "terminus_xml",
+            "<commands></commands><task_complete>true</task_complete>",
+            [("terminal", {"commands": [], "task_complete": True})],
+        ),
+        ("terminus_xml", "no command", []),
         ("terminus", '{"commands": "ls"}', []),
         ("terminus", "{" * 5000, []),
         ("terminus", '{"commands": [NaN]}', []),
