@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from resample.formats import Excluded, Located, Skipped
     from resample.types import Transcript
 
+_TEXT_WIDTH = 90
+_KEEP = "\N{NO-BREAK SPACE}"
 _SHOWN = 20
 """Exclusions that are listed one by one."""
 
@@ -146,7 +149,7 @@ class Tally:
             ["supplied", "", _listed(self.supplied)],
             ["left out", "", _listed(self.dropped)],
         ]
-        return "\n".join(f"{name:<14} {count:>9}  {text}".rstrip() for name, count, text in rows if count or text)
+        return "\n".join(_row(name, count, text) for name, count, text in rows if count or text)
 
     def exclusions(self) -> Iterator[str]:
         """The first ones, with their places, and what can be done about each."""
@@ -161,5 +164,11 @@ class Tally:
         return f"none of {total} is usable; the first: {self._first[0].error()}" if total else "no transcripts there"
 
 
+def _row(name: str, count: str, text: str) -> str:
+    """A row of the table, its text wrapped between the things it lists."""
+    first, *rest = [line.replace(_KEEP, " ") for line in textwrap.wrap(text, _TEXT_WIDTH)] or [""]
+    return "\n".join([f"{name:<13} {count:>7}  {first}".rstrip(), *(" " * 23 + line for line in rest)])
+
+
 def _listed(counts: Counter[str]) -> str:
-    return ", ".join(f"{name} {count:,}" for name, count in counts.most_common())
+    return ", ".join(f"{name} {count:,}".replace(" ", _KEEP) for name, count in counts.most_common())

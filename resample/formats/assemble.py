@@ -138,9 +138,7 @@ def pair_results(messages: Iterable[Message], dropped: Counter[str]) -> list[Mes
 def plain_message(message: Message) -> Message:
     """Logs add keys of their own to a message, and null for what it does not have."""
     kept = {
-        key: value
-        for key, value in message.items()
-        if key in _MESSAGE_KEYS and (value is not None or key == "content")
+        key: value for key, value in message.items() if key in _MESSAGE_KEYS and (value is not None or key == "content")
     }
     calls = kept.get("tool_calls")
     if not calls:

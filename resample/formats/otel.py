@@ -7,8 +7,8 @@ trace, conversation or session are one cluster.
 
 Recording content is optional: conversations without any are excluded, and counted. The file is read twice, first to
 choose and then to read what was chosen, so that memory holds one conversation however many there are.
-`otel_spans` reads spans, `otel_content` the dialects of instrumentations, `otel_messages` their messages, and
-`otel_calls` chooses.
+`otel_spans` reads spans, `otel_attributes` what their attributes hold, `otel_content` the dialects of
+instrumentations, `otel_messages` their messages, and `otel_calls` chooses.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from resample.formats.assemble import AT, listed, located, small_extras, text_or
 from resample.formats.base import Draft, Located, Look
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
+from resample.formats.otel_attributes import Content
 from resample.formats.otel_calls import Calls, Silent, agent_of, conversation_of
 from resample.formats.otel_content import content_of_span
 from resample.formats.otel_messages import messages_of, schemas_of
@@ -83,8 +84,7 @@ def draft_of(span: Span, place: int, source: Input) -> Draft:
     answer = one_reply(messages_of(reply, draft))
     draft.messages = [*messages_of(content.prompt, draft), *answer]
     draft.tools = schemas_of(content.tools, draft)
-    if content.truncated:
-        draft.missing.add(Missing.TRUNCATED_OUTPUTS)
+    mark_losses(content, draft)
     if hides_reasoning(span, answer):
         draft.missing.add(Missing.REASONING)
     if in_lines(source.name):
@@ -97,15 +97,14 @@ def draft_of(span: Span, place: int, source: Input) -> Draft:
         "span": span.id,
         "conversation": conversation_of(span),
         "agent": agent_of(span),
-        "finish_reasons": attributes.get("gen_ai.response.finish_reasons"),
         "service": span.around.get("service.name"),
         "instrumentation": span.around.get("scope"),
-        "failed": span.failed or None,
     }
     return draft
 
 
-_MODELS = ("gen_ai.request.model", "gen_ai.response.model", "llm.model_name", "llm.request.model")
+_MODELS = ("gen_ai.response.model", "gen_ai.request.model", "llm.model_name", "llm.request.model")
+_REASONING_TOKENS = ("gen_ai.usage.reasoning.output_tokens", "llm.token_count.completion_details.reasoning")
 
 
 # -- passes ----------------------------------------------------------------------------------------------------------
@@ -117,6 +116,20 @@ def _first_choice(reply: list[dict[str, Any]]) -> int:
     while thinking < len(reply) and reply[thinking].get("role") in ("thinking", "reasoning"):
         thinking += 1
     return thinking + 1
+
+
+def mark_losses(content: Content, draft: Draft) -> None:
+    """What the span lacks of the history: texts, the beginning, or the end, and with it what the reply answered.
+
+    A history that begins with an output is one that the provider keeps, and the log has only what was new.
+    """
+    if content.truncated or content.ends_early:
+        draft.missing.add(Missing.TRUNCATED_OUTPUTS)
+    if content.ends_early:
+        draft.dropped["reply to a prompt that was cut short"] += 1
+    spoken = (message for message in draft.messages if message["role"] not in ("system", "developer"))
+    if content.starts_late or next(spoken, {}).get("role") == "tool":
+        draft.missing.add(Missing.COMPACTED_HISTORY)
 
 
 def one_reply(messages: list[Message]) -> list[Message]:
@@ -146,8 +159,9 @@ def _both(first: Any, second: Any) -> Any:
 
 def hides_reasoning(span: Span, answer: list[Message]) -> bool:
     """Tokens of a reasoning were counted, and none of it is shown."""
-    count = span.attributes.get("gen_ai.usage.reasoning.output_tokens")
-    return isinstance(count, int) and count > 0 and not any(message.get("reasoning_content") for message in answer)
+    counts = [span.attributes.get(key) for key in _REASONING_TOKENS]
+    is_counted = any(isinstance(count, int) and count > 0 for count in counts)
+    return is_counted and not any(message.get("reasoning_content") for message in answer)
 
 
 def cluster_of(span: Span) -> str | None:
@@ -163,8 +177,11 @@ def cluster_of(span: Span) -> str | None:
 
 
 def labels_of(span: Span) -> dict[str, Any]:
-    """What an evaluation said of this call, by its name."""
-    labels = {}
+    """How the call ended, and what an evaluation said of it, by its name."""
+    labels = {
+        "finish_reasons": span.attributes.get("gen_ai.response.finish_reasons"),
+        "error_type": text_or(span.attributes.get("error.type")) or ("failed" if span.failed else None),
+    }
     for event in span.events:
         told = event["attributes"]
         key = text_or(told.get("gen_ai.evaluation.name"))

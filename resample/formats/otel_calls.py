@@ -11,11 +11,13 @@ from itertools import groupby
 from typing import Any, NamedTuple
 
 from resample.formats.assemble import arguments_text, text_or
-from resample.formats.otel_content import Content, content_of_span, kind_of
+from resample.formats.otel_attributes import Content
+from resample.formats.otel_content import content_of_span, kind_of
 from resample.formats.otel_spans import Span
 from resample.formats.seen import temporary_database
 
 _KINDS = {"agent": 1, "tool": 2}
+_ANONYMOUS = hash("")
 _DEEPEST = 200
 """Spans above a span that are looked at."""
 
@@ -72,6 +74,7 @@ class Calls:
         for place, key, trace in self._db.execute("SELECT place, key, trace FROM calls"):
             self._db.execute("INSERT INTO scopes VALUES (?, ?)", (place, self._scope(key, trace)))
         self._db.execute("CREATE TABLE chosen (place INTEGER PRIMARY KEY)")
+        self._db.execute("CREATE TABLE silent (place INTEGER PRIMARY KEY, trace TEXT, line INTEGER, calls INTEGER)")
         rows = self._db.execute(
             "SELECT scope, opening, rank, size, system, time, place, trace, line"
             " FROM calls JOIN scopes USING (place) ORDER BY scope, place"
@@ -79,8 +82,11 @@ class Calls:
         for _, found in groupby(rows, key=lambda row: row[0]):
             calls = [_Row(*row) for row in found]
             if not any(call.rank for call in calls):
-                yield Silent(calls[0].trace, calls[0].line, len(calls))
+                row = (calls[0].place, calls[0].trace, calls[0].line, len(calls))
+                self._db.execute("INSERT INTO silent VALUES (?, ?, ?, ?)", row)
             self._db.executemany("INSERT INTO chosen VALUES (?)", [(place,) for place in chosen(calls)])
+        for row in self._db.execute("SELECT trace, line, calls FROM silent ORDER BY place"):
+            yield Silent(*row)
         yield from (place for (place,) in self._db.execute("SELECT place FROM chosen ORDER BY place"))
 
     def _scope(self, key: int, trace: str) -> int:
@@ -90,6 +96,7 @@ class Calls:
         """
         boundaries: list[tuple[int, int, int]] = []
         conversation = ""
+        own = _ANONYMOUS
         at = key
         for _ in range(_DEEPEST):
             row = self._db.execute(
@@ -98,13 +105,16 @@ class Calls:
             if row is None:
                 break
             parent, kind, agent, named = row
+            own = agent if at == key else own
             conversation = conversation or named
-            if kind:
+            if kind and is_within(boundaries, kind, agent):
+                boundaries[-1] = (at, kind, agent)
+            elif kind:
                 boundaries.append((at, kind, agent))
             at = parent
         root = hash(("conversation", conversation) if conversation else ("trace", trace))
         if not boundaries:
-            return hash((root, 0))
+            return hash((root, own))
         nearest, kind, agent = boundaries[0]
         is_root = len(boundaries) == 1 and kind == _KINDS["agent"]
         return hash((root, agent)) if is_root else hash((root, nearest, "inner"))
@@ -112,6 +122,14 @@ class Calls:
     def close(self) -> None:
         """Forget them all."""
         self._db.close()
+
+
+def is_within(boundaries: list[tuple[int, int, int]], kind: int, agent: int) -> bool:
+    """Frameworks put spans of one agent into each other: one directly below another that has its name, or no name."""
+    if not boundaries or kind != _KINDS["agent"]:
+        return False
+    _, inner_kind, inner = boundaries[-1]
+    return inner_kind == kind and inner in (agent, _ANONYMOUS)
 
 
 class _Row(NamedTuple):
@@ -154,8 +172,8 @@ def rank_of(content: Content, *, is_call: bool) -> int:
 
 
 def agent_of(span: Span) -> str:
-    """The name of an agent, where it is given."""
-    keys = ("gen_ai.agent.name", "agent.name", "traceloop.entity.name")
+    """The name of an agent, where it is given, or else its id."""
+    keys = ("gen_ai.agent.name", "gen_ai.agent.id", "agent.name", "traceloop.entity.name")
     return next((name for key in keys if (name := text_or(span.attributes.get(key)))), "")
 
 

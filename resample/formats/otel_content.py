@@ -6,40 +6,30 @@ Each dialect is a pass of its own that gives messages as objects with `role` and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from resample.formats.assemble import listed, text_or
-from resample.formats.decode import decode
-from resample.formats.exclusions import Problem
-from resample.formats.otel_spans import DETAILS, Span
-from resample.formats.records import peek
-
-Item = dict[str, Any]
-Attributes = dict[str, Any]
+from resample.formats.otel_attributes import (
+    Attributes,
+    Content,
+    Item,
+    in_order,
+    looks_like_json,
+    meets_a_limit,
+    numbered,
+    parsed,
+    prompt_under,
+    says_truncated,
+)
+from resample.formats.otel_spans import CHOICE, DETAILS, MESSAGE_EVENTS, Span
 
 _MODEL_OPERATIONS = frozenset({"chat", "generate_content", "text_completion"})
+_OTHER_OPERATIONS = frozenset(
+    {"embeddings", "retrieval", "create_agent", "invoke_workflow", "plan", "load_skill", "search_memory"}
+)
 _AGENT, _TOOL = "agent", "tool"
 _PREFIXES = ("gen_ai.", "llm.")
-_LONGEST_KEY = 24
-"""Segments of a key that is taken apart."""
-
-
-@dataclass
-class Content:
-    """The prompt of a call, and the reply to it."""
-
-    prompt: list[Item] = field(default_factory=list)
-    reply: list[Item] = field(default_factory=list)
-    choices: bool = True
-    """Several items of the reply are choices, of which the first one counts; or else they are one reply."""
-    tools: list[Any] = field(default_factory=list)
-    truncated: bool = False
-    """Texts were cut short."""
-    broken: bool = False
-    """What comes after a place is lost: a list was cut short, or attributes were dropped."""
 
 
 def kind_of(span: Span) -> str:
@@ -57,7 +47,8 @@ def kind_of(span: Span) -> str:
         return _AGENT
     if operation == "execute_tool" or kind.lower() == _TOOL:
         return _TOOL
-    return "model" if not operation and not kind and _has_content(span) else ""
+    is_other = operation in _OTHER_OPERATIONS or operation.endswith("_memory") or kind
+    return "model" if not is_other and _has_content(span) else ""
 
 
 def _has_content(span: Span) -> bool:
@@ -76,6 +67,8 @@ def content_of_span(span: Span) -> Content:
             content.broken |= span.cut and dialect is not current
             content.truncated |= content.broken or says_truncated(content) or meets_a_limit(content)
             content.tools = tools_of(span, content)
+            if content.ends_early:
+                content.reply = []
             return content
     return Content()
 
@@ -87,15 +80,38 @@ def current(span: Span) -> Content:
     """`gen_ai.input.messages` and `gen_ai.output.messages`, on the span or on an event of it."""
     content = Content()
     details = [event["attributes"] for event in span.events if event["name"] == DETAILS]
+    system: Any = None
     for attributes in (span.attributes, *details):
-        system = parsed(attributes.get("gen_ai.system_instructions"), content)
-        prompt = parsed(attributes.get("gen_ai.input.messages"), content)
+        system = parsed(attributes.get("gen_ai.system_instructions"), content) or system
+        prompt = prompt_in(attributes.get("gen_ai.input.messages"), content)
         reply = parsed(attributes.get("gen_ai.output.messages"), content)
         if prompt or reply:
-            content.prompt = [*_instructions(system), *_told(prompt, "user")]
+            content.prompt = with_instructions(_instructions(system), prompt)
             content.reply = _told(reply, "assistant")
             break
     return content
+
+
+def with_instructions(system: list[Item], prompt: list[Item]) -> list[Item]:
+    """Some instrumentations tell the system prompt twice: by itself, and as the first message."""
+    twice = bool(system and prompt) and prompt[0].get("role") in ("system", "developer")
+    return prompt if twice and _saying(system[0]) == _saying(prompt[0]) else [*system, *prompt]
+
+
+def _saying(item: Item) -> list[Any]:
+    said = item.get("parts", item.get("content"))
+    return [said] if isinstance(said, str) else [part.get("content", part.get("text")) for part in listed(said)]
+
+
+def prompt_in(value: Any, content: Content) -> list[Item]:
+    """The messages of a prompt in one attribute, as far as they are whole: its end may be cut off."""
+    was_broken, content.broken = content.broken, False
+    prompt = _told(parsed(value, content), "user")
+    if content.broken:
+        prompt = prompt[:-1]  # the cut went through it, or stands right after it: nothing tells
+        content.ends_early = True
+    content.broken |= was_broken
+    return prompt
 
 
 def _instructions(system: Any) -> list[Item]:
@@ -108,32 +124,36 @@ def _instructions(system: Any) -> list[Item]:
     return [{"role": "system", "parts": parts}] if parts else []
 
 
-_EVENT_ROLES = {
-    "gen_ai.system.message": "system",
-    "gen_ai.user.message": "user",
-    "gen_ai.assistant.message": "assistant",
-    "gen_ai.tool.message": "tool",
-}
-
-
 def span_events(span: Span) -> Content:
     """One event for each message of the prompt, and `gen_ai.choice` for the reply; or one for each of the two."""
     content = Content()
-    for event in span.events:
+    for event in (*span.events, *_events_in_an_attribute(span, content)):
         attributes = event["attributes"]
         body = parsed(attributes.get("gen_ai.event.content"), content)
         body = body if isinstance(body, dict) else _unjson(attributes, content)
-        if event["name"] in _EVENT_ROLES:
-            content.prompt.append({**body, "role": _EVENT_ROLES[event["name"]]})
-        elif event["name"] == "gen_ai.choice":
+        if event["name"] in MESSAGE_EVENTS:
+            content.prompt.append({**body, "role": MESSAGE_EVENTS[event["name"]]})
+        elif event["name"] == CHOICE:
             message = body.get("message")
             message = message if isinstance(message, dict) else {"content": message}
             content.reply.append({**body, **{k: v for k, v in message.items() if v is not None}, "role": "assistant"})
         elif event["name"] == "gen_ai.content.prompt":
-            content.prompt += _told(parsed(attributes.get("gen_ai.prompt"), content), "user")
+            content.prompt += prompt_in(attributes.get("gen_ai.prompt"), content)
         elif event["name"] == "gen_ai.content.completion":
             content.reply += _told(parsed(attributes.get("gen_ai.completion"), content), "assistant")
     return content
+
+
+def _events_in_an_attribute(span: Span, content: Content) -> Iterator[Item]:
+    """Logfire keeps the events of a span in an attribute of it, as JSON."""
+    was_broken, content.broken = content.broken, False
+    told = listed(parsed(span.attributes.get("events"), content))
+    if content.broken:
+        told = told[:-1]
+    content.broken |= was_broken
+    for event in told:
+        if isinstance(event.get("event.name"), str):
+            yield {"name": event["event.name"], "attributes": event}
 
 
 def _unjson(attributes: Attributes, content: Content) -> Item:
@@ -145,7 +165,7 @@ def _unjson(attributes: Attributes, content: Content) -> Item:
 def whole_texts(span: Span) -> Content:
     """`gen_ai.prompt` and `gen_ai.completion`, each with all messages as JSON, or one text."""
     content = Content()
-    content.prompt = _told(parsed(span.attributes.get("gen_ai.prompt"), content), "user")
+    content.prompt = prompt_in(span.attributes.get("gen_ai.prompt"), content)
     content.reply = _told(parsed(span.attributes.get("gen_ai.completion"), content), "assistant")
     return content
 
@@ -154,7 +174,7 @@ def _told(value: Any, role: str) -> list[Item]:
     if isinstance(value, dict):
         value = value.get("messages", [value])
     if isinstance(value, str):
-        return [{"role": role, "content": value}] if value and not _looks_like_json(value) else []
+        return [{"role": role, "content": value}] if value and not looks_like_json(value) else []
     return [{"role": role, **item} for item in listed(value)]
 
 
@@ -165,7 +185,7 @@ def indexed(span: Span) -> Content:
     """
     content = Content()
     for prompt, completion in (("gen_ai.prompt.", "gen_ai.completion."), ("llm.prompts.", "llm.completions.")):
-        content.prompt = [_indexed_message(item, "user", content) for item in numbered(span.attributes, prompt)]
+        content.prompt = [_indexed_message(item, "user", content) for item in prompt_under(prompt, span, content)]
         content.reply = [_indexed_message(item, "assistant", content) for item in numbered(span.attributes, completion)]
         if content.prompt or content.reply:
             break
@@ -184,7 +204,7 @@ def _indexed_message(item: Item, role: str, content: Content) -> Item:
 def open_inference(span: Span) -> Content:
     """`llm.input_messages.0.message.role` and so on (OpenInference)."""
     content = Content(choices=False)
-    content.prompt = [_open_inference_message(item) for item in numbered(span.attributes, "llm.input_messages.")]
+    content.prompt = [_open_inference_message(item) for item in prompt_under("llm.input_messages.", span, content)]
     content.reply = [
         {**_open_inference_message(item), "role": "assistant"}
         for item in numbered(span.attributes, "llm.output_messages.")
@@ -245,81 +265,3 @@ def _open_inference_tool(tool: Item, content: Content) -> Any:
     ):
         return schema
     return {"name": tool["name"], "description": tool.get("description"), "parameters": schema}
-
-
-# -- attributes that hold more than a value --------------------------------------------------------------------------
-
-
-def parsed(value: Any, content: Content) -> Any:
-    """Structured values are written as JSON. One that was cut short is read as far as it goes, and that is noted."""
-    if not isinstance(value, str) or not _looks_like_json(value):
-        return value
-    data = value.encode()
-    found = decode(data)
-    if not isinstance(found, Problem):
-        return found
-    whole = next(iter(peek(data)), None)
-    if not (listed(whole) or isinstance(whole, dict)):
-        return value  # it only looked like it
-    content.broken = True
-    return whole
-
-
-def _looks_like_json(text: str) -> bool:
-    return text.lstrip()[:1] in ("[", "{")
-
-
-def numbered(attributes: Attributes, prefix: str) -> list[Item]:
-    """Attributes with numbers in their keys (`prefix0.role`, `prefix0.content`, ...) as a list of objects."""
-    tree: Item = {}
-    for key, value in attributes.items():
-        if not key.startswith(prefix):
-            continue
-        segments = key[len(prefix) :].split(".", _LONGEST_KEY)
-        place = tree
-        for segment in segments[:-1]:
-            inner = place.get(segment)
-            if not isinstance(inner, dict):
-                inner = place[segment] = {}
-            place = inner
-        place.setdefault(segments[-1], value)
-    return in_order(tree)
-
-
-def in_order(tree: Any) -> list[Item]:
-    """The objects under keys that are numbers, in the order of these; a list stays."""
-    if not isinstance(tree, dict):
-        return listed(tree)
-    places = sorted((int(key), key) for key in tree if key.isdecimal() and key.isascii() and len(key) < 10)
-    return [tree[key] for _, key in places if isinstance(tree[key], dict)]
-
-
-# -- texts that were cut short ---------------------------------------------------------------------------------------
-
-_CUT = re.compile(r"(?:\.\.\.|…|[\[(<]\s*)\s*truncated\b.{0,40}\Z", re.IGNORECASE | re.DOTALL)
-
-
-def says_truncated(content: Content) -> bool:
-    """Some instrumentations say at the end of a text that it was cut."""
-    return any(_CUT.search(text[-80:]) for text in _texts(content))
-
-
-def meets_a_limit(content: Content) -> bool:
-    """Exporters cut every text at one length: then several have just that, a round one, and none is longer."""
-    texts = set(_texts(content))
-    longest = max(map(len, texts), default=0)
-    is_round = any(
-        longest - mark >= 100 and ((longest - mark) % 64 == 0 or (longest - mark) % 50 == 0) for mark in (0, 3)
-    )
-    return is_round and sum(len(text) == longest for text in texts) > 1
-
-
-def _texts(content: Content) -> Iterator[str]:
-    for item in (*content.prompt, *content.reply):
-        said = item.get("parts") if isinstance(item.get("parts"), list) else item.get("content")
-        if isinstance(said, str):
-            yield said
-        for part in listed(said):
-            yield from (
-                value for key in ("content", "text", "response", "result") if isinstance(value := part.get(key), str)
-            )

@@ -116,7 +116,7 @@ class _Turn:
             "blob": self._media,
             "uri": self._media,
             "file": self._media,
-            "image_url": self._media,
+            **dict.fromkeys(("image_url", "image", "document", "input_image", "input_audio"), self._media),
         }
 
     def take(self, part: Part) -> None:
@@ -196,7 +196,9 @@ def _said(part: Part) -> str | None:
 
 def media_url(part: Part) -> str | None:
     """An image that stands in the part itself, or at an address. What lies at the provider cannot be shown."""
-    place = part.get("image_url")
+    place = part.get("image_url", part.get("source"))
+    if isinstance(place, dict) and place.get("type") == "base64":  # an image of Anthropic's
+        part = {"type": "blob", "mime_type": place.get("media_type"), "content": place.get("data")}
     mime = text_or(part.get("mime_type"))
     is_image = part.get("modality") == "image" or mime.startswith("image/")
     if part.get("type") == "blob" and is_image and text_or(part.get("content")):
@@ -210,7 +212,7 @@ def output_of(value: Any, draft: Draft) -> str | list[dict[str, Any]]:
     if value is None or isinstance(value, str):
         return value or ""
     parts = listed(value)
-    if parts and len(parts) == len(value) and all(_said(p) is not None or p.get("type") == "image_url" for p in parts):
+    if parts and len(parts) == len(value) and all(map(_is_shown, parts)):
         turn = _Turn(draft)
         for part in parts:
             turn.take(part)
@@ -218,12 +220,22 @@ def output_of(value: Any, draft: Draft) -> str | list[dict[str, Any]]:
     return arguments_text(value) or ""
 
 
+def _is_shown(part: Part) -> bool:
+    """Is it a text or an image, as a model is shown them?"""
+    kind = part.get("type", "text")
+    return kind == "image_url" or (kind in ("text", "input_text", "output_text") and _said(part) is not None)
+
+
 def schemas_of(tools: Sequence[Any], draft: Draft) -> list[ToolSchema]:
-    """Tool schemas. By default only names are recorded, which is no use; a provider's own tools have no schema."""
+    """Tool schemas. By default only names are recorded, which is no use; a provider's own tools have no schema.
+
+    A function that has none among others that have one takes no parameters.
+    """
     schemas: list[ToolSchema] = []
+    in_full = any(_has_schema(tool) for tool in tools)
     for tool in tools:
         schema = any_schema(tool)
-        if schema is None or not _has_schema(tool):
+        if schema is None or not (_has_schema(tool) or (in_full and tool.get("type") == "function")):
             draft.dropped["tool without a schema"] += 1
             draft.missing.add(Missing.TOOL_SCHEMAS)
         else:
@@ -232,6 +244,8 @@ def schemas_of(tools: Sequence[Any], draft: Draft) -> list[ToolSchema]:
 
 
 def _has_schema(tool: Any) -> bool:
+    if not isinstance(tool, dict):
+        return False
     inner = tool.get("function")
     body = inner if isinstance(inner, dict) else tool
     return any(isinstance(body.get(key), dict) for key in ("parameters", "input_schema", "inputSchema"))

@@ -1,7 +1,8 @@
 """The spans of an OTLP JSON file, one at a time, with their attributes as plain values.
 
 The file is one document, or, as the collector's file exporter writes it, one per line. Attributes are lists of a key
-and a typed value. Details of a call that were logged as an event of their own (`resourceLogs`) count as a span.
+and a typed value. What was logged of a call (`resourceLogs`) counts as a span: its details, in a record of their own,
+or its messages, in one record each.
 """
 
 from __future__ import annotations
@@ -15,6 +16,15 @@ from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
 
 DETAILS = "gen_ai.client.inference.operation.details"
+MESSAGE_EVENTS = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+}
+"""Events that are a message each, with its role."""
+CHOICE = "gen_ai.choice"
+
 _LATEST = 2**62
 _DEEP = 64
 
@@ -69,10 +79,28 @@ def _of_resource(value: dict[str, Any], line: int) -> Iterator[Span]:
         yield from (_span(span, line, named) for span in listed(scope.get("spans")))
     for scope in listed(value.get("scopeLogs")):
         named = {**around, "scope": _name_of(scope.get("scope"))}
-        for record in listed(scope.get("logRecords")):
-            attributes = attributes_of(record.get("attributes"))
-            if DETAILS in (record.get("eventName"), attributes.get("event.name")):
-                yield _span({**record, "startTimeUnixNano": record.get("timeUnixNano")}, line, named)
+        yield from (_span(record, line, named) for record in logged_calls(listed(scope.get("logRecords"))))
+
+
+def logged_calls(log: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Older instrumentations log each message of a call by itself: those that name the same span are one call.
+
+    They are written at once, so that a batch has them all. Without a span nothing says which ones belong together.
+    """
+    calls: dict[tuple[str, str], dict[str, Any]] = {}
+    for record in log:
+        attributes = attributes_of(record.get("attributes"))
+        event = text_or(record.get("eventName")) or text_or(attributes.get("event.name"))
+        time = record.get("timeUnixNano") or record.get("observedTimeUnixNano")
+        if event == DETAILS:
+            yield {**record, "startTimeUnixNano": time}
+        elif (event in MESSAGE_EVENTS or event == CHOICE) and (id := text_or(record.get("spanId"))):
+            trace = text_or(record.get("traceId"))
+            call: dict[str, Any] = {"traceId": trace, "spanId": id, "startTimeUnixNano": time, "events": []}
+            body = plain(record.get("body"))
+            told = {**attributes, **(body if isinstance(body, dict) else {})}
+            calls.setdefault((trace, id), call)["events"].append({"name": event, "attributes": told})
+    yield from calls.values()
 
 
 def _name_of(scope: Any) -> str:
@@ -87,7 +115,7 @@ def _span(value: dict[str, Any], line: int, around: dict[str, Any]) -> Span:
         parent=text_or(value.get("parentSpanId")),
         attributes=attributes_of(value.get("attributes")),
         events=[
-            {"name": event.get("name"), "attributes": attributes_of(event.get("attributes"))}
+            {"name": text_or(event.get("name")), "attributes": attributes_of(event.get("attributes"))}
             for event in listed(value.get("events"))
         ],
         time=_whole(value.get("startTimeUnixNano")),
@@ -103,6 +131,12 @@ def _whole(value: Any) -> int:
     if isinstance(value, str) and value.isdecimal() and value.isascii() and len(value) < 20:
         value = int(value)
     return value if isinstance(value, int) and 0 <= value < _LATEST else 0
+
+
+def _number(value: Any) -> Any:
+    """The same for one that may be below zero; what is no number stays."""
+    is_number = isinstance(value, str) and value.removeprefix("-").isdecimal() and value.isascii() and len(value) < 20
+    return int(value) if is_number else value
 
 
 # -- attributes ------------------------------------------------------------------------------------------------------
@@ -123,10 +157,7 @@ def plain(value: Any, depth: int = 0) -> Any:
         if key in value:
             return value[key]
     if "intValue" in value:
-        number = value["intValue"]
-        return (
-            int(number) if isinstance(number, str) and number.lstrip("-").isdecimal() and len(number) < 20 else number
-        )
+        return _number(value["intValue"])
     array, pairs = value.get("arrayValue"), value.get("kvlistValue")
     if isinstance(array, dict):
         return [plain(item, depth + 1) for item in listed(array.get("values"))]

@@ -10,8 +10,10 @@ from pathlib import Path, PurePosixPath
 
 from resample.formats import (
     agentdojo,
+    anthropic_messages,
     atif,
     canonical,
+    claude_code,
     codex,
     gemini_cli,
     inspect_log,
@@ -21,6 +23,7 @@ from resample.formats import (
     openhands,
     openhands_sdk,
     otel,
+    pi_session,
     privacylens,
     swe_agent,
     tau2_bench,
@@ -52,9 +55,12 @@ FORMATS: dict[str, Format] = {
         openhands,
         openhands_sdk,
         swe_agent,
+        claude_code,
         codex,
         gemini_cli,
+        pi_session,
         openai_responses,
+        anthropic_messages,
         canonical,
         openai_chat,
     )

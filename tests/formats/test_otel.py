@@ -13,7 +13,17 @@ from typing import Any
 import orjson
 import pytest
 
-from resample.formats import Excluded, Located, otel, otel_calls, otel_content, otel_messages, otel_spans, read
+from resample.formats import (
+    Excluded,
+    Located,
+    otel,
+    otel_attributes,
+    otel_calls,
+    otel_content,
+    otel_messages,
+    otel_spans,
+    read,
+)
 from resample.formats.base import Draft, Look
 from resample.types import Transcript
 
@@ -145,13 +155,12 @@ def test_a_trace(tmp_path: Path) -> None:
         "source": "otel",
         "model": "acme/m-1",
         "cluster": "otel:conversation:v1",
-        "labels": {"relevance": 0.5},
+        "labels": {"finish_reasons": ["stop"], "relevance": 0.5},
         "extra": {
             "trace": "t1",
             "span": "c",
             "conversation": "v1",
             "agent": "helper",
-            "finish_reasons": ["stop"],
             "service": "shop",
             "instrumentation": "instrumentation",
         },
@@ -182,7 +191,7 @@ def test_lines_that_are_none(tmp_path: Path) -> None:
 # -- attributes --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("value", ["x", 3, -3, True, 0.5, ["a", 1], {"a": {"b": [1]}}, []])
+@pytest.mark.parametrize("value", ["x", 3, -3, 2**63, True, 0.5, ["a", 1], {"a": {"b": [1]}}, []])
 def test_typed_values(value: Any) -> None:
     assert otel_spans.plain(typed(value)) == value
 
@@ -202,9 +211,19 @@ def test_attributes_may_be_an_object_or_odd() -> None:
     assert otel_spans.attributes_of(None) == {}
 
 
+@pytest.mark.parametrize("number", ["--5", "-", "", "1" * 30, "\u0663", 1.5, None, []])
+def test_numbers_that_are_none(number: Any) -> None:
+    assert otel_spans.plain({"intValue": number}) == number
+
+
+@pytest.mark.parametrize("event", [None, {}, {"name": []}, {"name": {}, "attributes": 3}])
+def test_odd_events(tmp_path: Path, event: Any) -> None:
+    assert only(tmp_path, span("a", chat(), events=[event])).messages == WHOLE[1:]
+
+
 def test_numbered_attributes() -> None:
     attributes = {"p.10.a": 1, "p.2.b.0.c": 2, "p.2.b.1.c": 3, "p.x.a": 4, "q.0.a": 5, "p.2": 6, "p.3": 7, "p.": 8}
-    assert otel_content.numbered(attributes, "p.") == [{"b": {"0": {"c": 2}, "1": {"c": 3}}}, {"a": 1}]
+    assert otel_attributes.numbered(attributes, "p.") == [{"b": {"0": {"c": 2}, "1": {"c": 3}}}, {"a": 1}]
 
 
 # -- dialects: all of them tell the same conversation ------------------------------------------------------------------
@@ -379,6 +398,60 @@ def test_details_that_were_logged(tmp_path: Path) -> None:
         assert found.messages == WHOLE[1:]
 
 
+BODIES = [
+    ("gen_ai.system.message", {"content": "Be kind."}),
+    ("gen_ai.user.message", {"content": "How is Rome?"}),
+    (
+        "gen_ai.assistant.message",
+        {
+            "content": "Let me see.",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "find", "arguments": ARGUMENTS}}],
+        },
+    ),
+    ("gen_ai.tool.message", {"content": "sunny", "id": "c1"}),
+    ("gen_ai.choice", {"index": 0, "message": {"content": "Sunny.", "reasoning_content": "Sun."}}),
+]
+
+
+@pytest.mark.parametrize("in_attribute", [True, False])
+def test_messages_that_were_logged_one_by_one(tmp_path: Path, in_attribute: bool) -> None:
+    """Two calls at the same time, mixed: each record names its span. One that names none belongs nowhere."""
+    log = []
+    for name, body in BODIES:
+        event = {"attributes": pairs({"event.name": name})} if in_attribute else {"eventName": name}
+        record = {"traceId": "t1", "spanId": "a", "timeUnixNano": "7", "body": typed(body), **event}
+        log += [record, {**record, "traceId": "t2"}, {**record, "spanId": None}]
+    found = transcripts(save(tmp_path / "a.json", {"resourceLogs": [{"scopeLogs": [{"logRecords": log}]}]}))
+    assert [t.messages for t in found] == [WHOLE, WHOLE]
+
+
+def test_events_in_an_attribute(tmp_path: Path) -> None:
+    events = [{"event.name": name, **body} for name, body in BODIES]
+    attributes = {"gen_ai.request.model": "m", "events": text([*events, {"event.name": 3}, 3])}
+    assert only(tmp_path, span("a", attributes)).messages == WHOLE
+    cut = only(tmp_path, span("a", attributes | {"events": text(events)[:-20]}))
+    assert cut.messages == WHOLE[:-1]
+    assert "truncated_outputs" in cut.metadata["missing"]
+
+
+def test_a_system_prompt_that_is_told_twice(tmp_path: Path) -> None:
+    alone = {"gen_ai.system_instructions": text([{"type": "text", "content": "Be kind."}])}
+    assert only(tmp_path, span("a", chat([said("system", "Be kind."), *HISTORY], **alone))).messages == WHOLE
+    other = only(tmp_path, span("a", chat([said("system", "Be brief."), *HISTORY], **alone)))
+    assert [m["content"] for m in other.messages[:2]] == ["Be kind.", "Be brief."]
+
+
+def test_a_function_without_parameters(tmp_path: Path) -> None:
+    """Names only are what is recorded by default; but not where another function has its schema."""
+    bare, hosted = {"type": "function", "name": "now"}, {"type": "web_search", "name": "web"}
+    found = only(tmp_path, span("a", chat(**{"gen_ai.tool.definitions": text([TOOL, bare, hosted])})))
+    assert [tool["function"]["name"] for tool in found.tools] == ["find", "now"]
+    assert found.metadata["dropped"] == {"tool without a schema": 1}
+    found = only(tmp_path, span("a", chat(**{"gen_ai.tool.definitions": text([bare])})))
+    assert not found.tools
+    assert found.metadata["missing"] == ["tool_schemas"]
+
+
 def test_tools_whose_schema_is_that_of_the_parameters(tmp_path: Path) -> None:
     attributes = {
         "llm.tools.0.tool.name": "find",
@@ -425,6 +498,7 @@ def test_outputs_may_stand_in_a_message_of_the_user() -> None:
         ([{"type": "text", "text": "x"}, {"type": "text", "text": "y"}], [{"type": "text", "text": t} for t in "xy"]),
         ([], "[]"),
         ([1], "[1]"),
+        ([{"type": "tool_result", "content": "x"}], '[{"type":"tool_result","content":"x"}]'),
         ({"a": 1}, '{"a":1}'),
     ],
 )
@@ -468,6 +542,12 @@ def test_calls_that_the_provider_ran() -> None:
         ),
         ({"type": "uri", "modality": "image", "uri": "https://x/y.png"}, "https://x/y.png"),
         ({"type": "image_url", "image_url": {"url": "https://x/y.png"}}, "https://x/y.png"),
+        (
+            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AA"}},
+            "data:image/png;base64,AA",
+        ),
+        ({"type": "image", "source": {"type": "url", "url": "https://x/y.png"}}, "https://x/y.png"),
+        ({"type": "image", "source": 3}, None),
         ({"type": "uri", "modality": "image", "uri": "gs://bucket/x"}, None),
         ({"type": "blob", "modality": "audio", "content": "AA"}, None),
         ({"type": "file", "modality": "image", "file_id": "f1"}, None),
@@ -522,10 +602,65 @@ def test_reasoning_that_is_only_counted(tmp_path: Path) -> None:
 
 
 def test_an_attribute_that_was_cut_is_read_as_far_as_it_goes(tmp_path: Path) -> None:
+    """The message that the cut goes through is lost, and the reply, which did not answer what stands before it."""
     attributes = chat() | {"gen_ai.input.messages": text(HISTORY)[:-30]}
     found = only(tmp_path, span("a", attributes))
-    assert [m["role"] for m in found.messages] == ["user", "assistant", "assistant"]
+    assert found.messages == WHOLE[1:3]
     assert "truncated_outputs" in found.metadata["missing"]
+    assert found.metadata["dropped"] == {"reply to a prompt that was cut short": 1}
+
+
+def test_a_prompt_is_read_to_the_last_whole_message() -> None:
+    """Wherever the cut is, also between two messages."""
+    told = text(HISTORY)
+    lengths = []
+    for end in range(2, len(told)):
+        content = otel_attributes.Content()
+        prompt = otel_content.prompt_in(told[:end], content)
+        assert prompt == HISTORY[: len(prompt)]
+        assert content.ends_early
+        lengths.append(len(prompt))
+    assert lengths == sorted(lengths)
+    assert set(lengths) == {0, 1, 2}
+    content = otel_attributes.Content()
+    assert otel_content.prompt_in(told, content) == HISTORY
+    assert not (content.ends_early or content.broken)
+
+
+def test_a_cut_of_everything(tmp_path: Path) -> None:
+    (item,) = read(save(tmp_path / "a.json", document(span("a", chat() | {"gen_ai.input.messages": '[{"role": "us'}))))
+    assert isinstance(item, Excluded)
+    assert item.reason == "no dialogue"
+
+
+@pytest.mark.parametrize("dialect", [indexed, open_inference])
+@pytest.mark.parametrize("lost", ["0.", "2.", "nothing"])
+def test_messages_among_dropped_attributes(tmp_path: Path, dialect: Any, lost: str) -> None:
+    """A span holds 128 attributes by default: some exporters drop the oldest, some the newest ones."""
+    value = dialect()
+    keys = [f"{prefix}{lost}" for prefix in ("gen_ai.prompt.", "llm.input_messages.")]
+    value["attributes"] = [item for item in value["attributes"] if not item["key"].startswith(tuple(keys))]
+    found = only(tmp_path, {**value, "droppedAttributesCount": 3})
+    expected = {"0.": WHOLE[1:], "2.": WHOLE[:2], "nothing": WHOLE}[lost]
+    assert found.messages == expected
+    assert ("compacted_history" in found.metadata["missing"]) is (lost == "0.")
+    assert found.metadata.get("dropped") == ({"reply to a prompt that was cut short": 1} if lost == "2." else None)
+
+
+def test_a_message_that_lost_its_role_with_those_before_it() -> None:
+    value = span("a", {"gen_ai.prompt.4.content": "half", "gen_ai.prompt.5.role": "user"})
+    content = otel_attributes.Content()
+    cut = read_span({**value, "droppedAttributesCount": 1})
+    assert otel_attributes.prompt_under("gen_ai.prompt.", cut, content) == [{"role": "user"}]
+    assert content.starts_late
+    assert len(otel_attributes.prompt_under("gen_ai.prompt.", read_span(value), content)) == 2
+
+
+def test_a_history_that_the_provider_keeps(tmp_path: Path) -> None:
+    """Only what is new is sent, and logged: here the output of a call that an earlier request made."""
+    found = only(tmp_path, span("a", chat([HISTORY[2]])))
+    assert found.messages == WHOLE[-1:]
+    assert "compacted_history" in found.metadata["missing"]
 
 
 def test_a_call_that_is_whole_comes_before_a_later_one_that_was_cut(tmp_path: Path) -> None:
@@ -559,14 +694,14 @@ def test_attributes_that_were_dropped(tmp_path: Path, dialect: Any, missing: boo
     ],
 )
 def test_texts_that_were_cut(texts: list[str], is_cut: bool) -> None:
-    content = otel_content.Content(prompt=[said("user", *texts)])
-    assert (otel_content.says_truncated(content) or otel_content.meets_a_limit(content)) is is_cut
+    content = otel_attributes.Content(prompt=[said("user", *texts)])
+    assert (otel_attributes.says_truncated(content) or otel_attributes.meets_a_limit(content)) is is_cut
 
 
 @pytest.mark.parametrize("value", ["[INFO] look", "{braces} first", "[1] is a list", "plain"])
 def test_texts_that_only_look_like_json(value: str) -> None:
-    content = otel_content.Content()
-    assert otel_content.parsed(value, content) == value
+    content = otel_attributes.Content()
+    assert otel_attributes.parsed(value, content) == value
     assert not content.broken
 
 
@@ -608,6 +743,41 @@ def test_agents_side_by_side_and_a_tool_s_own_call(tmp_path: Path) -> None:
         span("3", chat([ASKED]), "t", time=3),
     ]
     assert len(transcripts(save(tmp_path / "a.json", document(*spans)))) == 3
+
+
+@pytest.mark.parametrize("inner", ["x", ""])
+def test_spans_of_one_agent_within_each_other(tmp_path: Path, inner: str) -> None:
+    """Frameworks write one for the run, and one for each step of it."""
+    steps = [span(f"s{n}", named(inner), "root") for n in (1, 2)]
+    calls = [span("1", chat([ASKED], HISTORY[1]), "s1", time=1), span("2", chat(), "s2", time=2)]
+    found = only(tmp_path, span("root", named("x")), *steps, *calls)
+    assert found.metadata["extra"]["span"] == "2"
+
+
+def test_an_agent_that_calls_itself_as_a_tool(tmp_path: Path) -> None:
+    spans = [
+        span("root", named("x")),
+        span("tool", {"gen_ai.operation.name": "execute_tool"}, "root"),
+        span("sub", named("x"), "tool"),
+        span("1", chat(), "root", time=1),
+        span("2", chat(), "sub", time=2),
+    ]
+    assert len(transcripts(save(tmp_path / "a.json", document(*spans)))) == 2
+
+
+def test_agents_that_only_their_calls_name(tmp_path: Path) -> None:
+    one, two = {"gen_ai.agent.name": "one"}, {"gen_ai.agent.id": "two"}
+    spans = [span(str(n), chat([ASKED], **agent), time=n) for n, agent in enumerate((one, two, one))]
+    found = transcripts(save(tmp_path / "a.json", document(*spans)))
+    assert [t.metadata["extra"]["span"] for t in found] == ["1", "2"]
+
+
+def test_how_a_call_ended(tmp_path: Path) -> None:
+    found = only(tmp_path, span("a", chat(**{"error.type": "timeout", "gen_ai.response.model": "acme/m-1-0401"})))
+    assert found.metadata["labels"] == {"error_type": "timeout"}
+    assert found.metadata["model"] == "acme/m-1-0401"
+    found = only(tmp_path, span("a", chat(), status={"code": 2}))
+    assert found.metadata["labels"] == {"error_type": "failed"}
 
 
 def test_traces_of_one_conversation(tmp_path: Path) -> None:
@@ -681,9 +851,9 @@ def test_traces_without_content_are_counted(tmp_path: Path) -> None:
     items = list(read(save(tmp_path / "a.json", document(*silent, span("x", chat(), trace="t3")))))
     excluded = [item for item in items if isinstance(item, Excluded)]
     assert {item.reason for item in excluded} == {"no dialogue"}
-    assert {item.detail for item in excluded} == {
+    assert [item.detail for item in excluded] == [
         f"trace {trace}: 3 calls, and no content was recorded" for trace in ("t1", "t2")
-    }
+    ]
     assert sum(isinstance(item, Located) for item in items) == 1
 
 
@@ -706,6 +876,9 @@ def test_a_trace_of_something_else(tmp_path: Path) -> None:
         ({"openinference.span.kind": "CHAIN", "gen_ai.prompt": "x"}, ""),
         ({"traceloop.span.kind": "agent"}, "agent"),
         ({"gen_ai.prompt.0.content": "x"}, "model"),
+        ({"gen_ai.operation.name": "responses", "gen_ai.prompt": "x"}, "model"),
+        ({"gen_ai.operation.name": "responses"}, ""),
+        ({"gen_ai.operation.name": "update_memory", "gen_ai.prompt": "x"}, ""),
         ({"gen_ai.operation.name": 3}, ""),
         ({}, ""),
     ],
