@@ -55,8 +55,12 @@ def _opening(steps: Sequence[Step], keeps_task: bool) -> list[Step]:
 
 
 def boundary(step: Step) -> str | None:
-    """System steps in which the context was managed say so; None for any other step."""
-    managed = under(step.get("extra"), "context_management") if step.get("source") == "system" else None
+    """Steps in which the harness managed the context say so; None for any other step, such as a model's reply.
+
+    It may do that in the agent's name, without a model.
+    """
+    by_harness = step.get("source") == "system" or (step.get("source") == "agent" and was_dispatched(step))
+    managed = under(step.get("extra"), "context_management") if by_harness else None
     return None if managed is None else text_or(under(managed, "boundary"))
 
 

@@ -140,7 +140,7 @@ def head_of(source: Input) -> bytes:
 def peek(head: bytes, most: int | None = None) -> list[Any]:
     """The objects and lists a file begins with: those of its first lines (at most `most` lines), or the document as
     far as it was read."""
-    lines = [line.strip() for line in head.split(b"\n") if line.strip()]
+    lines = [line.strip() for line in head.split(b"\n", -1 if most is None else 2 * most) if line.strip()]
     if not lines:
         return []
     if _is_document(lines[0], lines[1] if len(lines) > 1 else b"", lined=False):

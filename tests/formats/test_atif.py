@@ -17,6 +17,7 @@ from resample.formats.base import Draft, Look
 from resample.formats.checks import validate
 from resample.formats.inputs import Input
 from resample.prepare.prefix import style_of
+from resample.text_actions import terminus_commands
 from resample.types import Message, Transcript
 
 SYSTEM = {"step_id": 1, "source": "system", "message": "Be brief."}
@@ -143,15 +144,24 @@ def test_results_without_an_id_are_taken_by_order(results: Any, calls: list[str]
     assert atif.linked(results, calls) == links
 
 
-def test_one_result_for_several_calls_is_shared(tmp_path: Path) -> None:
-    transcript = of(tmp_path, TASK, {**LISTS, **shows("both")}, ANSWERS)
-    assert said(transcript)[2:4] == [("tool", ""), ("tool", "both")]
-
-
-def test_a_result_beside_those_of_all_calls_is_a_message(tmp_path: Path) -> None:
-    results = [*LISTS["observation"]["results"], {"content": "Two more minutes."}]
-    transcript = of(tmp_path, TASK, {**LISTS, "observation": {"results": results}}, ANSWERS)
-    assert said(transcript)[2:5] == [("tool", "/app"), ("tool", "a"), ("user", "Two more minutes.")]
+@pytest.mark.parametrize(
+    ("results", "outputs"),
+    [
+        ([("c2", "two"), ("c1", "one")], [("c2", "two"), ("c1", "one")]),
+        ([(None, "one"), (None, "two")], [("c1", "one"), ("c2", "two")]),
+        ([(None, "both")], [("c1", ""), ("c2", "both")]),
+        ([("c1", "one"), (None, "rest")], [("c1", "one"), ("c2", "rest")]),
+        ([("c1", None), ("c1", "one")], [("c1", "one")]),
+        ([("c1", "one"), ("c2", "two"), (None, "late")], [("c1", "one"), ("c2", "two"), (None, "late")]),
+        ([("zz", "whose?")], []),
+        ([], []),
+    ],
+)
+def test_outputs_of_two_calls(tmp_path: Path, results: Any, outputs: Any) -> None:
+    observation = {"results": [{"source_call_id": id, "content": content} for id, content in results]}
+    transcript = of(tmp_path, TASK, {**LISTS, "observation": observation})
+    found = [(message.get("tool_call_id"), message["content"]) for message in transcript.messages[2:]]
+    assert found == outputs
 
 
 def test_results_of_one_call_are_one_output(tmp_path: Path) -> None:
@@ -233,6 +243,12 @@ def test_a_compaction_replaces_what_was_before(tmp_path: Path) -> None:
     [
         ([{**COMPACTED, **shows("Sum.")}, agent("Done.")], ["Be brief.", "Sum.", "Done."], None),
         ([{**COMPACTED, **shows([{"type": "text", "text": "Sum."}])}, agent("x")], ["Be brief.", "Sum.", "x"], None),
+        (
+            [{**COMPACTED, "source": "agent", "llm_call_count": 0, **shows("Sum.")}, agent("Done.")],
+            ["Be brief.", "Sum.", "Done."],
+            None,
+        ),
+        ([COMPACTED, user("A"), agent("x"), COMPACTED, user("B"), agent("y")], ["Be brief.", "B", "y"], None),
         ([COMPACTED, agent("Done.")], ["Be brief.", "Done."], ["compacted_history"]),
         ([COMPACTED, {"source": "system", "message": "loaded"}, user("S"), agent("x")], ["Be brief.", "S", "x"], None),
         (
@@ -335,6 +351,26 @@ def test_replies_of_terminus_that_are_kept_in_parts_are_made_again(tmp_path: Pat
     ]
     assert said(transcript)[2] == ("user", "$ ls")
     assert transcript.metadata["extra"]["rebuilt_replies"] == 3
+
+
+@pytest.mark.parametrize(
+    ("message", "analysis", "plan"),
+    [
+        ("Analysis: It is\nempty.\nPlan: List it.", "It is\nempty.", "List it."),
+        ("Analysis: It is empty.", "It is empty.", ""),
+        ("Plan: List it.", "", "List it."),
+        ([{"type": "text", "text": "Plan: List it."}], "", "List it."),
+        ("Something else.", "Something else.", ""),
+        (None, "", ""),
+    ],
+)
+def test_a_reply_from_its_parts(message: Any, analysis: str, plan: str) -> None:
+    calls = [{"function_name": "bash_command", "arguments": KEYS}, {"function_name": "mark_task_complete"}]
+    reply = atif_terminus.keystrokes_as_written(message, calls)
+    whole = {"analysis": analysis, "plan": plan, "commands": [KEYS], "task_complete": True}
+    assert orjson.loads(reply) == whole
+    (written,) = terminus_commands(reply)
+    assert written.arguments == {"commands": [KEYS], "task_complete": True}
 
 
 @pytest.mark.parametrize(
