@@ -8,10 +8,7 @@ from typing import Any, Protocol
 import orjson
 
 from resample import text_actions
-from resample.types import Message, ToolCall, UserError
-
-TOOLS = "tools"
-"""The name of native tool calls in `metadata.actions`; the default."""
+from resample.types import TOOLS, Message, ToolCall, UserError
 
 _TEXT = "text:"
 _LEGACY_ID = "function_call"

@@ -18,6 +18,9 @@ import orjson
 Message = dict[str, Any]
 ToolSchema = dict[str, Any]
 
+TOOLS = "tools"
+"""The name of native tool calls in `metadata.actions`; the default."""
+
 
 class Exit(IntEnum):
     """Exit codes of the command line."""

@@ -11,11 +11,10 @@ from typing import Any
 
 import orjson
 
-from resample.actions import TOOLS
 from resample.formats.base import Draft, Located
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
-from resample.types import Message, Missing, ToolSchema, Transcript
+from resample.types import TOOLS, Message, Missing, ToolSchema, Transcript
 
 AT = "_at"
 """Key of a draft's message: the line (int) or the JSON pointer (str) where it stands in its file."""

@@ -8,11 +8,11 @@ from typing import Any
 
 import orjson
 
-from resample.actions import TOOLS
 from resample.formats.assemble import listed, text_or
 from resample.formats.atif_parts import Step
 from resample.formats.base import Draft
 from resample.text_actions import terminus_commands
+from resample.types import TOOLS
 
 TERMINUS = "text:terminus"
 TERMINUS_XML = "text:terminus_xml"

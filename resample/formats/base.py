@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from resample.actions import TOOLS
 from resample.formats.exclusions import Excluded
 from resample.formats.inputs import Input
-from resample.types import Message, Missing, ToolSchema, Transcript
+from resample.types import TOOLS, Message, Missing, ToolSchema, Transcript
 
 
 class Span(NamedTuple):

@@ -16,7 +16,7 @@ import orjson
 from resample.formats.decode import decode
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
-from resample.formats.records import MAX_BYTES, Record, in_lines, records
+from resample.formats.records import MAX_BYTES, in_lines, records
 from resample.formats.streams import READ_ERRORS, what_happened
 
 LARGE = 32 * 2**20
@@ -55,29 +55,39 @@ def entries(source: Input, *keys: str) -> Iterator[Entry | Excluded]:
     if _is_long_document(source) and _has_list(source, keys):
         yield from _long_document(source, keys)
         return
+    for entry in values(source):
+        if isinstance(entry, Excluded):
+            yield entry
+        else:
+            yield from _elements_of(entry, keys)
+
+
+def values(source: Input) -> Iterator[Entry | Excluded]:
+    """The records of a file as they are: lists stay whole, as where a bare list of messages is one conversation."""
     for record in records(source):
         if isinstance(record, Excluded):
             yield record
             continue
-        yield from _in_record(source, record, keys)
+        value = decode(record.data)
+        if isinstance(value, Problem):
+            yield Excluded.at(source.shown, record.line, value)
+        else:
+            yield Entry(value, source.name if record.whole else f"{source.name}:{record.line}", record.line, "", {})
 
 
-def _in_record(source: Input, record: Record, keys: tuple[str, ...]) -> Iterator[Entry | Excluded]:
-    value = decode(record.data)
-    name = source.name if record.whole else f"{source.name}:{record.line}"
-    if isinstance(value, Problem):
-        yield Excluded.at(source.shown, record.line, value)
-    elif isinstance(value, list):
+def _elements_of(entry: Entry, keys: tuple[str, ...]) -> Iterator[Entry]:
+    value, name, line = entry.value, entry.id, entry.line
+    if isinstance(value, list):
         for index, item in enumerate(value):
-            yield Entry(item, f"{name}[{index}]", record.line, f"/{index}", {})
+            yield Entry(item, f"{name}[{index}]", line, f"/{index}", {})
     elif isinstance(value, dict) and any(isinstance(value.get(key), list) for key in keys):
         lists = {key: value[key] for key in keys if isinstance(value.get(key), list)}
         frame = {key: value[key] for key in value if key not in lists}
         for key, items in lists.items():
             for index, item in enumerate(items):
-                yield Entry(item, f"{name}[{index}]", record.line, f"/{key}/{index}", frame)
+                yield Entry(item, f"{name}[{index}]", line, f"/{key}/{index}", frame)
     else:
-        yield Entry(value, name, record.line, "", {})
+        yield entry
 
 
 # -- documents that are too long to be parsed whole ------------------------------------------------------------------

@@ -19,13 +19,11 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
-from resample.actions import TOOLS
 from resample.formats.assemble import function_call, listed, located, small_extras, text_or
 from resample.formats.base import Draft, Located, Look
-from resample.formats.decode import decode
+from resample.formats.documents import Entry, values
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
-from resample.formats.records import Record, records
 from resample.formats.software_agents import (
     chat_calls,
     content_from,
@@ -38,7 +36,7 @@ from resample.formats.software_agents import (
     visible_reasoning,
     within,
 )
-from resample.types import Message, Missing
+from resample.types import TOOLS, Message, Missing
 
 name = "mini_swe_agent"
 suffixes = (".json", ".traj")
@@ -81,24 +79,16 @@ def _is_result(role: Any, text: Any) -> bool:
 
 def read(source: Input) -> Iterator[Located | Excluded]:
     """The run of a file, or of each of its lines."""
-    for record in records(source):
-        if isinstance(record, Excluded):
-            yield record
-            continue
-        value = decode(record.data)
-        if isinstance(value, Problem):
-            yield Excluded.at(source.shown, record.line, value)
-        else:
-            yield _run(value, record, source)
+    for entry in values(source):
+        yield entry if isinstance(entry, Excluded) else _run(entry, source)
 
 
-def _run(value: Any, record: Record, source: Input) -> Located | Excluded:
-    run = value if isinstance(value, dict) else {"messages": value}
+def _run(entry: Entry, source: Input) -> Located | Excluded:
+    run = entry.value if isinstance(entry.value, dict) else {"messages": entry.value}
     if not isinstance(run.get("messages"), list):
-        return Excluded.at(source.shown, record.line, Problem(Reason.NO_MESSAGES))
-    id = source.name if record.whole else f"{source.name}:{record.line}"
+        return entry.excluded(source, Problem(Reason.NO_MESSAGES))
     info = run.get("info")
-    draft = Draft(id=id, source=name, model=first_text(within(info, "config", "model", "model_name")))
+    draft = Draft(id=entry.id, source=name, model=first_text(within(info, "config", "model", "model_name")))
     entries = without_exit(listed(run["messages"]), draft.dropped)
     draft.messages = [message for entry in entries if (message := _message(entry, draft.dropped)) is not None]
     native = any(message.get("tool_calls") for message in draft.messages)
@@ -112,7 +102,7 @@ def _run(value: Any, record: Record, source: Input) -> Located | Excluded:
         "model_stats": within(info, "model_stats"),
         "trajectory_format": run.get("trajectory_format"),
     }
-    return located(draft, source, record.line)
+    return located(draft, source, entry.line)
 
 
 def _missing(entries: Sequence[dict[str, Any]], messages: Sequence[Message]) -> set[Missing]:

@@ -23,11 +23,10 @@ from typing import Any
 from resample.formats.assemble import kind_of, listed, name_calls, plain_message, small_extras, text_part
 from resample.formats.base import Located, Look
 from resample.formats.checks import ROLES
-from resample.formats.decode import decode
-from resample.formats.documents import Entry, entries
+from resample.formats.documents import Entry, entries, values
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
-from resample.formats.records import head_of, in_lines, peek, records
+from resample.formats.records import head_of, in_lines, peek
 from resample.formats.streams import READ_ERRORS
 from resample.types import Message, Missing, ToolSchema, Transcript
 
@@ -91,17 +90,12 @@ def read(source: Input) -> Iterator[Located | Excluded]:
 
 def _in_records(source: Input) -> Iterator[Entry | Excluded]:
     """The conversations of all records. Not `entries`: a bare list of messages is one conversation."""
-    for record in records(source):
-        if isinstance(record, Excluded):
-            yield record
+    for entry in values(source):
+        if isinstance(entry, Excluded):
+            yield entry
             continue
-        value = decode(record.data)
-        if isinstance(value, Problem):
-            yield Excluded.at(source.shown, record.line, value)
-            continue
-        place = source.name if record.whole else f"{source.name}:{record.line}"
-        for suffix, conversation in _conversations(value):
-            yield Entry(conversation, place + suffix, record.line, "", {})
+        for suffix, conversation in _conversations(entry.value):
+            yield Entry(conversation, entry.id + suffix, entry.line, "", {})
 
 
 def _conversations(value: Any) -> list[tuple[str, Any]]:

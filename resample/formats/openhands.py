@@ -24,10 +24,10 @@ from typing import Any
 from resample.formats.assemble import AT, listed, located, small_extras
 from resample.formats.base import Draft, Located, Look
 from resample.formats.decode import decode
+from resample.formats.documents import values
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
 from resample.formats.openhands_dialogue import HARNESS, Dialogue, Event, rewritten, without_delegates
-from resample.formats.records import records
 from resample.formats.software_agents import (
     Summary,
     answered_calls,
@@ -93,21 +93,18 @@ def _events_in(value: Any) -> list[Event]:
 def read(source: Input) -> Iterator[Located | Excluded]:
     """The sessions of a file: one, or one per line, or one in all its lines."""
     loose: list[Event] = []
-    for record in records(source):
-        if isinstance(record, Excluded):
-            yield record
+    for entry in values(source):
+        if isinstance(entry, Excluded):
+            yield entry
             continue
-        value = decode(record.data)
-        place = source.name if record.whole else f"{source.name}:{record.line}"
-        if isinstance(value, Problem):
-            yield Excluded.at(source.shown, record.line, value)
-        elif isinstance(value, list) and any(_is_instance(item) for item in value[:1]):
+        value = entry.value
+        if isinstance(value, list) and any(_is_instance(item) for item in value[:1]):
             for index, item in enumerate(value):
-                yield _session(item, f"{place}[{index}]", record.line, source)
+                yield _session(item, f"{entry.id}[{index}]", entry.line, source)
         elif isinstance(value, dict) and not any(isinstance(value.get(key), list) for key in _LISTS):
-            loose.append({**value, AT: None if record.whole else record.line})
+            loose.append({**value, AT: entry.line if entry.id != source.name else None})
         else:
-            yield _session(value, place, record.line, source)
+            yield _session(value, entry.id, entry.line, source)
     if loose:
         yield located(_draft(source.name, loose, {}), source, loose[0][AT] or 1)
 

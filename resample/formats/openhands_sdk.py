@@ -31,11 +31,10 @@ from resample.formats.assemble import (
     text_or,
 )
 from resample.formats.base import Draft, Located, Look
-from resample.formats.decode import decode
+from resample.formats.documents import values
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
 from resample.formats.openhands_dialogue import with_metadata
-from resample.formats.records import records
 from resample.formats.software_agents import (
     Summary,
     answered_only,
@@ -95,22 +94,18 @@ def read(source: Input) -> Iterator[Located | Excluded]:
 
 
 def _in_file(source: Input, loose: list[Event]) -> Iterator[Located | Excluded]:
-    for record in records(source):
-        if isinstance(record, Excluded):
-            yield record
+    for entry in values(source):
+        if isinstance(entry, Excluded):
+            yield entry
             continue
-        value = decode(record.data)
-        place = source.name if record.whole else f"{source.name}:{record.line}"
-        if isinstance(value, Problem):
-            yield Excluded.at(source.shown, record.line, value)
-        elif isinstance(value, list) or any(isinstance(within(value, key), list) for key in _LISTS):
+        value = entry.value
+        if isinstance(value, list) or any(isinstance(within(value, key), list) for key in _LISTS):
             around = value if isinstance(value, dict) else {}
-            yield located(_draft(place, _events_in(value), around), source, record.line)
+            yield located(_draft(entry.id, _events_in(value), around), source, entry.line)
         elif isinstance(value, dict):
-            loose.append({**value, AT: None if record.whole else record.line})
+            loose.append({**value, AT: entry.line if entry.id != source.name else None})
         else:
-            problem = Problem(Reason.NOT_AN_OBJECT, f"{type(value).__name__} instead of an event")
-            yield Excluded.at(source.shown, record.line, problem)
+            yield entry.excluded(source, Problem(Reason.NOT_AN_OBJECT, f"{type(value).__name__} instead of an event"))
 
 
 def _draft(id: str, events: list[Event], around: dict[str, Any]) -> Draft:

@@ -19,13 +19,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 
-from resample.actions import TOOLS
 from resample.formats.assemble import function_call, listed, located, small_extras, text_or
 from resample.formats.base import Draft, Located, Look
 from resample.formats.decode import decode
+from resample.formats.documents import entries
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
-from resample.formats.records import Record, records
 from resample.formats.software_agents import (
     chat_calls,
     content_from,
@@ -36,7 +35,7 @@ from resample.formats.software_agents import (
     visible_reasoning,
     within,
 )
-from resample.types import Message, Missing
+from resample.types import TOOLS, Message, Missing
 
 name = "swe_agent"
 suffixes = (".traj", ".json")
@@ -81,27 +80,15 @@ def _logs(value: Any) -> list[dict[str, Any]]:
 
 def read(source: Input) -> Iterator[Located | Excluded]:
     """The run, or the attempts, of a file."""
-    for record in records(source):
-        if isinstance(record, Excluded):
-            yield record
-            continue
-        value = decode(record.data)
-        if isinstance(value, Problem):
-            yield Excluded.at(source.shown, record.line, value)
+    for entry in entries(source):
+        if isinstance(entry, Excluded):
+            yield entry
+        elif not isinstance(entry.value, dict):
+            problem = Problem(Reason.NOT_AN_OBJECT, f"{type(entry.value).__name__} instead of a run")
+            yield entry.excluded(source, problem)
         else:
-            yield from _in_record(value, record, source)
-
-
-def _in_record(value: Any, record: Record, source: Input) -> Iterator[Located | Excluded]:
-    place = source.name if record.whole else f"{source.name}:{record.line}"
-    runs = [(f"{place}[{i}]", run) for i, run in enumerate(value)] if isinstance(value, list) else [(place, value)]
-    for id, run in runs:
-        if not isinstance(run, dict):
-            problem = Problem(Reason.NOT_AN_OBJECT, f"{type(run).__name__} instead of a run")
-            yield Excluded.at(source.shown, record.line, problem)
-            continue
-        for draft in _drafts(id, run, source):
-            yield located(draft, source, record.line)
+            for draft in _drafts(entry.id, entry.value, source):
+                yield located(draft, source, entry.line, entry.pointer)
 
 
 def _drafts(id: str, run: dict[str, Any], source: Input) -> Iterator[Draft]:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import orjson
 
-from resample.actions import TOOLS, style
-from resample.types import Message, Rollout, ToolSchema
+from resample.actions import style
+from resample.types import TOOLS, Message, Rollout, ToolSchema
 
 
 class View(StrEnum):

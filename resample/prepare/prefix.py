@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from resample.actions import TOOLS, ActionStyle, style
+from resample.actions import ActionStyle, style
 from resample.prepare.schemas import infer
 from resample.prepare.truncate import Cut, count_turns
-from resample.types import Message, Prefix, Shared, Transcript
+from resample.types import TOOLS, Message, Prefix, Shared, Transcript
 
 _REASONING_PARTS = ("thinking", "redacted_thinking", "reasoning")
 _CALL_BODIES = {"function": ("name", "arguments"), "custom": ("name", "input")}

@@ -397,7 +397,7 @@ def test_a_list_of_conversations_that_is_too_long_to_be_parsed_whole(
     monkeypatch.setattr(documents, "LARGE", 2000)
     logs = [{"messages": [{"role": "user", "content": f"{n} [{{" + "x" * 500}, HI]} for n in range(9)]
     path = save(tmp_path / "a.json", [*logs, {"messages": []}, 3], indent=True)
-    monkeypatch.setattr(openai_chat, "decode", None)  # nothing is parsed whole
+    monkeypatch.setattr(openai_chat, "values", None)  # nothing is parsed whole
     items = list(read(path))
     assert [i.transcript.id for i in items if isinstance(i, Located)] == [f"a.json[{n}]" for n in range(9)]
     assert [(i.reason, i.detail[:3]) for i in items if isinstance(i, Excluded)] == [
