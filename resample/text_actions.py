@@ -175,17 +175,44 @@ def _lines(text: str) -> tuple[str, ...]:
 
 # -- parsers --------------------------------------------------------------------------------------------------------
 
-_FENCE = re.compile(r"^```[^\n`]*\n(.*?)^```[ \t]*$", re.DOTALL | re.MULTILINE)
-_FUNCTION = re.compile(r"<function=([^>\s]+)>(.*?)</function>", re.DOTALL)
-_PARAMETER = re.compile(r"<parameter=([^>\s]+)>(.*?)</parameter>", re.DOTALL)
-_COMMAND_TAG = re.compile(r"<command>(.*?)</command>", re.DOTALL)
-_CALL_LIST = re.compile(r"<function_call>(.*?)</function_call>", re.DOTALL)
-_MINI_FENCE = re.compile(r"^```(?:mswea_bash_command|bash)[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
-_MINI_TAG = re.compile(r"<mswea_bash_command>(.*?)</mswea_bash_command>", re.DOTALL)
+
+class Marks(NamedTuple):
+    """What stands before and after a stretch of text."""
+
+    opening: re.Pattern[str]
+    closing: re.Pattern[str]
+
+    def around(self, text: str) -> list[tuple[re.Match[str], str]]:
+        """Each stretch with the match of its opening. One pass: a text of openings only must not take time squared."""
+        found = []
+        at = 0
+        while (opening := self.opening.search(text, at)) and (closing := self.closing.search(text, opening.end())):
+            found.append((opening, text[opening.end() : closing.start()]))
+            at = closing.end()
+        return found
+
+    def within(self, text: str) -> list[str]:
+        """The stretches."""
+        return [inner for _, inner in self.around(text)]
+
+
+def _tag(name: str) -> Marks:
+    return Marks(re.compile(f"<{name}>"), re.compile(f"</{name}>"))
+
+
+_FENCE = Marks(re.compile(r"^```[^\n`]*\n", re.MULTILINE), re.compile(r"^```[ \t]*$", re.MULTILINE))
+_FUNCTION = Marks(re.compile(r"<function=([^>\s]+)>"), re.compile("</function>"))
+_PARAMETER = Marks(re.compile(r"<parameter=([^>\s]+)>"), re.compile("</parameter>"))
+_COMMAND_TAG = _tag("command")
+_CALL_LIST = _tag("function_call")
+_MINI_FENCE = Marks(
+    re.compile(r"^```(?:mswea_bash_command|bash)[ \t]*\n", re.MULTILINE), re.compile("^```", re.MULTILINE)
+)
+_MINI_TAG = _tag("mswea_bash_command")
 _MINI_END = re.compile(r"\becho\s+[\"']?(?:COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT|MINI_SWE_AGENT_FINAL_OUTPUT)")
-_COMMANDS = re.compile(r"<commands>(.*?)</commands>", re.DOTALL)
-_KEYSTROKES = re.compile(
-    r"""<keystrokes(?:\s+duration=["'](\d{1,6}(?:\.\d{1,6})?)["'])?\s*>(.*?)</keystrokes>""", re.DOTALL
+_COMMANDS = _tag("commands")
+_KEYSTROKES = Marks(
+    re.compile(r"""<keystrokes(?:\s+duration=["'](\d{1,6}(?:\.\d{1,6})?)["'])?\s*+>"""), re.compile("</keystrokes>")
 )
 _TASK_COMPLETE = re.compile(r"<task_complete>\s*true\s*</task_complete>", re.IGNORECASE)
 _ENDING_COMMANDS = frozenset({"submit", "exit_forfeit"})
@@ -195,19 +222,19 @@ _LONGEST_LIST = 100_000
 
 def last_fenced_command(text: str) -> list[Written]:
     """SWE-agent: a thought, and the command in a fenced block, of which the last one counts."""
-    blocks = _FENCE.findall(text)
+    blocks = _FENCE.within(text)
     return [_command(blocks[-1])] if blocks else []
 
 
 def only_bash_block(text: str) -> list[Written]:
     """mini-SWE-agent: exactly one block marked as bash; any other number is an error of form, and no call."""
-    blocks = [*_MINI_FENCE.findall(text), *_MINI_TAG.findall(text)]
+    blocks = [*_MINI_FENCE.within(text), *_MINI_TAG.within(text)]
     return [_command(blocks[0])] if len(blocks) == 1 else []
 
 
 def tagged_command(text: str) -> list[Written]:
     """SWE-agent's XML form: `<command>`, of which the last one counts."""
-    blocks = _COMMAND_TAG.findall(text)
+    blocks = _COMMAND_TAG.within(text)
     return [_command(blocks[-1])] if blocks else []
 
 
@@ -221,8 +248,8 @@ def xml_functions(text: str) -> list[Written]:
     Values are texts, with one line end at either side of them taken off, as these agents do.
     """
     return [
-        Written(name, {key: _trimmed(value) for key, value in _PARAMETER.findall(body)})
-        for name, body in _FUNCTION.findall(text)
+        Written(opening[1], {key[1]: _trimmed(value) for key, value in _PARAMETER.around(body)})
+        for opening, body in _FUNCTION.around(text)
     ]
 
 
@@ -235,7 +262,7 @@ def call_list(text: str) -> list[Written]:
 
     A list that is no Python, or has a call whose arguments are no literals given by name, is no call at all.
     """
-    blocks = _CALL_LIST.findall(text)
+    blocks = _CALL_LIST.within(text)
     source = blocks[-1].strip() if blocks else ""
     if not source or len(source) > _LONGEST_LIST:
         return []
@@ -283,12 +310,12 @@ def terminus_commands(text: str) -> list[Written]:
 
 def terminus_keystrokes(text: str) -> list[Written]:
     """Terminus' XML form: `<keystrokes duration="0.1">` within `<commands>`, and `<task_complete>`."""
-    blocks = _COMMANDS.findall(text)
+    blocks = _COMMANDS.within(text)
     done = bool(_TASK_COMPLETE.search(text))
     if not blocks and not done:
         return []
-    keys = _KEYSTROKES.findall(blocks[-1]) if blocks else []
-    commands = [{"keystrokes": keystrokes, "duration": float(duration or 1)} for duration, keystrokes in keys]
+    keys = _KEYSTROKES.around(blocks[-1]) if blocks else []
+    commands = [{"keystrokes": keystrokes, "duration": float(opening[1] or 1)} for opening, keystrokes in keys]
     return [Written("terminal", {"commands": commands, "task_complete": done})]
 
 

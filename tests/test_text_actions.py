@@ -13,6 +13,7 @@ from resample.engine import _recorded
 from resample.prepare.prefix import make_prefix
 from resample.prepare.truncate import Cut, last_action, last_turn
 from resample.rollout import play
+from resample.text_actions import PARSERS
 from resample.types import Message, Prefix, Shared, Source, StopReason, ToolCall, ToolOutput, Transcript
 from simulators.recorded import Recorded
 
@@ -115,6 +116,27 @@ def command(text: str) -> list[tuple[str, Any]]:
 )
 def test_what_parsers_read(parser: str, text: Any, expected: Any) -> None:
     assert calls(parser, text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```x\n" * 200_000,
+        "```bash\n" * 100_000,
+        "<function=a>" * 80_000,
+        "<function=a>" + "<parameter=b>" * 80_000 + "</function>",
+        "<command>" * 100_000,
+        "<function_call>" * 70_000,
+        "<commands>" + "<keystrokes>" * 80_000 + "</commands>",
+        "<keystrokes" + " " * 1_000_000,
+        "{" * 1_000_000,
+        '{"commands": [' * 70_000,
+        "<function_call>[" + "f(a=1), " * 120_000 + "]</function_call>",
+    ],
+)
+def test_hostile_texts_take_linear_time(text: str) -> None:
+    for name in PARSERS:
+        style(f"text:{name}").calls(saying(text))
 
 
 @pytest.mark.parametrize(
