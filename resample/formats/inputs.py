@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, cast
 
 from resample.formats.exclusions import Excluded, Problem, Reason
-from resample.formats.streams import Stream, expanded, member_stream, plain_stream
+from resample.formats.streams import READ_ERRORS, Stream, directory_of, expanded, member_stream, plain_stream
 
 ZIP_MAGIC = b"PK\x03\x04"
 _IN_MEMORY = 1 << 24
@@ -73,7 +73,7 @@ class Input:
         if self.member is not None:
             member = (PurePosixPath(self.member).parent / inner).as_posix()
             found = Input(self.path, name, member=member)
-            return found if member in _member_names(self.path) else None
+            return found if _is_member(self.path, member) else None
         path = self.path.parent / inner
         try:
             inside = path.resolve().is_relative_to(self.path.parent.resolve())
@@ -82,12 +82,11 @@ class Input:
             return None
 
 
-def _member_names(path: Path) -> frozenset[str]:
+def _is_member(path: Path, name: str) -> bool:
     try:
-        with zipfile.ZipFile(path) as archive:
-            return frozenset(archive.namelist())
-    except (OSError, zipfile.BadZipFile):
-        return frozenset()
+        return name in directory_of(path).NameToInfo
+    except READ_ERRORS:
+        return False
 
 
 def members(archive: Input) -> Iterator[Input | Excluded]:
@@ -95,8 +94,7 @@ def members(archive: Input) -> Iterator[Input | Excluded]:
 
     Raises one of streams.READ_ERRORS for an archive that cannot be listed.
     """
-    with zipfile.ZipFile(archive.path) as opened:
-        entries = sorted(opened.infolist(), key=lambda entry: entry.filename)
+    entries = sorted(directory_of(archive.path).infolist(), key=lambda entry: entry.filename)
     for entry in entries:
         if entry.filename.endswith("/"):
             continue

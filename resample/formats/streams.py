@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
@@ -95,10 +96,21 @@ def plain_stream(path: Path) -> Iterator[BinaryIO]:
 @contextmanager
 def member_stream(path: Path, member: str) -> Iterator[BinaryIO]:
     """The bytes of a member of a zip archive, as far as the archive's size allows."""
-    with path.open("rb", buffering=_BUFFER) as raw, zipfile.ZipFile(raw) as archive:
+    with path.open("rb", buffering=_BUFFER) as raw:
         allowance = Allowance(os.fstat(raw.fileno()).st_size)
-        with open_member(raw, archive, member) as file:
+        with open_member(raw, directory_of(path), member) as file:
             yield cast(BinaryIO, io.BufferedReader(_Bounded(file, allowance), _BUFFER))
+
+
+def directory_of(path: Path) -> zipfile.ZipFile:
+    """An archive with its directory, which is read once, and not once for each of its members."""
+    facts = path.stat()
+    return _directory(path, facts.st_mtime_ns, facts.st_size)
+
+
+@lru_cache(maxsize=1)
+def _directory(path: Path, changed: int, size: int) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
 
 
 @contextmanager
