@@ -175,6 +175,8 @@ class ImportConfig:
     transcripts: Transcripts = field(default_factory=Transcripts)
     out: str | None = None
     """The file to write: `.jsonl`, perhaps with `.gz` or `.zst`; null: only say what would be written."""
+    overwrite: bool = False
+    """May `out` be replaced, if it is there?"""
     to: str = "canonical"
     """The form to write."""
     progress: bool = True

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
@@ -40,6 +41,8 @@ class Parser:
     before: str = ""
     after: str = ""
     """What stands around an output where the transcript shows none yet; `{name}` is the tool's."""
+    tail: re.Pattern[str] | None = None
+    """The lines that tell the agent's state after every output, such as its working directory: the latest ones hold."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class TextCalls:
         if messages[index].get("role") != "user":
             return False
         caller = index - 1
-        while caller >= 0 and messages[caller].get("role") in ("user", "tool"):
+        while caller > index - _MOST_OUTPUTS and caller >= 0 and messages[caller].get("role") in ("user", "tool"):
             caller -= 1
         if caller < 0 or messages[caller].get("role") != "assistant":
             return False
@@ -89,7 +92,16 @@ class TextCalls:
             for call, answer in zip(self.calls(message), self.answers(messages, index), strict=True)
             if answer is not None and isinstance(answer.get("content"), str)
         ]
-        return replace(self, wrapping=learn(shown))
+        return replace(self, wrapping=self._state_shown(messages) or learn(shown))
+
+    def _state_shown(self, messages: Sequence[Message]) -> Wrapping | None:
+        """The agent's state as the last message to it says: also before its first action, at the end of its task."""
+        if self.parser.tail is None:
+            return None
+        told = [m["content"] for m in messages if m.get("role") == "user" and isinstance(m.get("content"), str)]
+        lines = told[-1].rstrip("\n").split("\n")[-_AROUND:] if told else []
+        state = list(takewhile(self.parser.tail.fullmatch, reversed(lines)))
+        return Wrapping((), tuple(reversed(state))) if state else None
 
     def output(self, call: ToolCall, content: str) -> Message:
         """A user message, wrapped as this agent's outputs are."""
@@ -110,6 +122,8 @@ def _is_text(value: Any) -> bool:
 
 # -- what stands around outputs -------------------------------------------------------------------------------------
 
+_MOST_OUTPUTS = 64
+"""Outputs of one message, as far as user messages are taken for them."""
 _SHOWN = 8
 """So many of the latest outputs are looked at."""
 _AROUND = 4
@@ -157,16 +171,21 @@ def learn(shown: Iterable[tuple[str, str]]) -> Wrapping | None:
     if len(latest) < 2:
         return None
     texts = [[line.replace(name, _NAME) if name else line for line in text.split("\n")] for name, text in latest]
-    room = min(len(lines) for lines in texts) - 1
+    room = min(map(len, texts))
     before = _common(texts, _HEAD, min(_AROUND, room))
     after = _common([lines[::-1] for lines in texts], _TAIL, min(_AROUND, room - len(before)))
-    return Wrapping(tuple(before), tuple(reversed(after)))
+    return Wrapping(tuple(before), tuple(reversed(after))) if before or after else None
 
 
 def _common(texts: Sequence[Sequence[str]], frame: re.Pattern[str], most: int) -> list[str]:
+    """The lines at the beginning that all have, each as most of them have it: of exit codes, that of success."""
     first = texts[0]
-    same = takewhile(lambda i: all(_alike(t[i], first[i]) for t in texts) and frame.fullmatch(first[i]), range(most))
-    return [first[i] for i in same]
+
+    def is_frame(i: int) -> bool:
+        blank = i > 0 and not first[i].strip()
+        return all(_alike(text[i], first[i]) for text in texts) and (blank or bool(frame.fullmatch(first[i])))
+
+    return [Counter(text[i] for text in texts).most_common(1)[0][0] for i in takewhile(is_frame, range(most))]
 
 
 def _lines(text: str) -> tuple[str, ...]:
@@ -340,9 +359,11 @@ def _is_task_complete(call: Written) -> bool:
     return call.arguments.get("task_complete") is True
 
 
+_SHELL_STATE = re.compile(r"\(Open file: .*\)|\(Current directory: .*\)|bash-\$")
+
 PARSERS: dict[str, Parser] = {
-    "swe_agent": Parser(last_fenced_command, _is_submission),
-    "xml_command": Parser(tagged_command, _is_submission),
+    "swe_agent": Parser(last_fenced_command, _is_submission, tail=_SHELL_STATE),
+    "xml_command": Parser(tagged_command, _is_submission, tail=_SHELL_STATE),
     "mini_swe_agent": Parser(
         only_bash_block, _is_final_output, before="<returncode>0</returncode>\n<output>", after="</output>"
     ),

@@ -48,7 +48,10 @@ def test_logs_become_canonical_lines_and_one_table_says_what_became_of_everythin
     assert [t.messages[:4] for t in again] == [CHAT] * 3
     path = here.folder / out
     before = path.read_bytes()
-    assert here("import", "transcripts.path=logs", f"out={out}").code == 0  # its own output is no input
+    refused = here("import", "transcripts.path=logs", f"out={out}")
+    assert (refused.code, "overwrite=true" in refused.err) == (2, True)
+    again_over = here("import", "transcripts.path=logs", f"out={out}", "overwrite=true")
+    assert again_over.code == 0  # its own output is no input
     assert path.read_bytes() == before
     assert path.stat().st_mode & 0o077 == 0
 
@@ -72,6 +75,10 @@ def test_without_out_nothing_is_written(here: Here) -> None:
         (["transcripts.path=logs", "transcripts.supply=none.yaml"], "none.yaml: cannot be read"),
         (["transcripts.path=logs", "transcripts.strict=true", "out=x.jsonl"], "broken.jsonl:2: malformed JSON"),
         (["transcripts.path=logs", "transcripts.limit=0"], "transcripts.limit=0"),
+        (["transcripts.path=logs/chat.json", "out=logs/chat.json", "overwrite=true"], "is what is read"),
+        (["transcripts.path=logs", "out=logs/chat.json"], "overwrite=true replaces it"),
+        (["transcripts.path=logs", "out=/dev/null", "overwrite=true"], "is no plain file"),
+        (["transcripts.path=logs", "out=logs"], "is no plain file"),
         (["transcripts.path=logs", "out=logs/chat.json/x.jsonl"], "cannot be written"),
         (["transcripts.path=logs", "transcripts.format=canonical", "out=x.jsonl"], "none of 5 is usable"),
     ],

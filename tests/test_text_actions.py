@@ -191,12 +191,28 @@ def test_several_calls_of_a_message_have_an_output_each() -> None:
     assert agent.answers(messages[:3], 1) == [user("1"), None]
 
 
+FIRST = "x\n(Open file: n/a)\n(Current directory: /)\nbash-$"
+LS = saying(f"{FENCE}bash\nls\n{FENCE}")
+MINI = [
+    TASK,
+    *(LS, user("<returncode>1</returncode>\n<output>\nno such file\n</output>")),
+    *(LS, user("<returncode>0</returncode>\n<output>\n</output>")),
+    *(LS, user("<returncode>0</returncode>\n<output>\na\nb\n</output>")),
+]
+KEYS = saying('{"commands": [{"keystrokes": "ls"}]}')
+TERMINUS = [TASK, KEYS, user("New Terminal Output:\n\n$ ls\na"), KEYS, user("New Terminal Output:\n\n$ cat a\nb")]
+
+
 @pytest.mark.parametrize(
     ("parser", "shown", "content", "carried"),
     [
         ("swe_agent", SHELL, "x", "x\n(Open file: n/a)\n(Current directory: /repo)\nbash-$"),
         ("swe_agent", SHELL, "x\n(Current directory: /tmp)\nbash-$", "x\n(Current directory: /tmp)\nbash-$"),
-        ("swe_agent", SHELL[:3], "x", "x"),
+        ("swe_agent", SHELL[:3], "x", "x\n(Open file: n/a)\n(Current directory: /repo)\nbash-$"),
+        ("swe_agent", [user("fix it\n(Open file: n/a)\n(Current directory: /)\nbash-$")], "x", FIRST),
+        ("mini_swe_agent", MINI, "x", "<returncode>0</returncode>\n<output>\nx\n</output>"),
+        ("terminus", TERMINUS, "x", "New Terminal Output:\n\nx"),
+        ("terminus", [TASK, KEYS, user("odd"), KEYS, user("other")], "x", "New Terminal Output:\n\nx"),
         ("swe_agent", [], "x", "x"),
         ("mini_swe_agent", [], "x", "<returncode>0</returncode>\n<output>\nx\n</output>"),
         ("mini_swe_agent", [], "x\n", "<returncode>0</returncode>\n<output>\nx\n</output>"),

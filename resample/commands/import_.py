@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 _TEXT_WIDTH = 90
 _KEEP = "\N{NO-BREAK SPACE}"
-_SHOWN = 20
-"""Exclusions that are listed one by one."""
 
 
 def perform(config: Any, invocation: Invocation) -> int:
@@ -34,6 +32,7 @@ def perform(config: Any, invocation: Invocation) -> int:
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, ImportConfig)
     check_import(settings)
+    _check_out(settings)
     tally = Tally()
     bodies = _bodies(settings, tally)
     if settings.out is None:
@@ -41,10 +40,21 @@ def perform(config: Any, invocation: Invocation) -> int:
             pass
     else:
         _write(Path(settings.out), bodies, tally)
-    for line in tally.exclusions():
-        warn(line)
     say(f"{tally.table()}\n\n" + (f"written: {settings.out}" if settings.out else "nothing written: give out=FILE"))
     return Exit.DONE
+
+
+def _check_out(config: ImportConfig) -> None:
+    """Nothing that may be somebody's only copy is replaced unasked, and no log by its own import."""
+    if config.out is None or not (Path(config.out).exists() or Path(config.out).is_symlink()):
+        return
+    if Path(config.out).is_symlink() or not Path(config.out).is_file():
+        raise UserError(f"out={config.out}: is there already, and is no plain file")
+    given = config.transcripts.path
+    if given is not None and Path(given).expanduser().exists() and Path(given).expanduser().samefile(config.out):
+        raise UserError(f"out={config.out}: is what is read; write to another file")
+    if not config.overwrite:
+        raise UserError(f"out={config.out}: is there already; overwrite=true replaces it")
 
 
 def _write(out: Path, bodies: Iterator[bytes], tally: Tally) -> None:
@@ -64,7 +74,7 @@ def _write(out: Path, bodies: Iterator[bytes], tally: Tally) -> None:
 
 def _bodies(config: ImportConfig, tally: Tally) -> Iterator[bytes]:
     from resample.build import adjustment
-    from resample.formats import Located, read
+    from resample.formats import Excluded, Located, read
     from resample.paths import bundled
 
     wanted = config.transcripts
@@ -78,6 +88,8 @@ def _bodies(config: ImportConfig, tally: Tally) -> Iterator[bytes]:
     with progress_bar(config.progress, unit="conversation") as bar:
         for item in items:
             tally.count(item)
+            if isinstance(item, Excluded):
+                warn(str(item.error()))
             if isinstance(item, Located):
                 yield item.body
                 bar.update()
@@ -101,7 +113,7 @@ class Tally:
     files: int = 0
     skipped: int = 0
     _file: str = ""
-    _first: list[Excluded] = field(default_factory=list)
+    _first: Excluded | None = None
     _clusters: Seen = field(default_factory=Seen)
 
     def count(self, item: Located | Excluded | Skipped) -> None:
@@ -115,8 +127,7 @@ class Tally:
             self._count_transcript(item.transcript)
         elif isinstance(item, Excluded):
             self.excluded[item.reason] += 1
-            if len(self._first) < _SHOWN:
-                self._first.append(item)
+            self._first = self._first or item
         else:
             self.skipped += 1
 
@@ -151,17 +162,11 @@ class Tally:
         ]
         return "\n".join(_row(name, count, text) for name, count, text in rows if count or text)
 
-    def exclusions(self) -> Iterator[str]:
-        """The first ones, with their places, and what can be done about each."""
-        for entry in self._first:
-            yield str(entry.error())
-        if (more := self.excluded.total() - len(self._first)) > 0:
-            yield f"... and {more:,} more"
-
     def nothing_usable(self) -> str:
         """Why nothing is written."""
-        total = self.excluded.total()
-        return f"none of {total} is usable; the first: {self._first[0].error()}" if total else "no transcripts there"
+        if self._first is None:
+            return "no transcripts there"
+        return f"none of {self.excluded.total()} is usable; the first: {self._first.error()}"
 
 
 def _row(name: str, count: str, text: str) -> str:

@@ -151,8 +151,10 @@ def read_supplies(path: Path, sources: frozenset[str]) -> dict[str, Supply]:
         system = entry.get("system")
         if "system_file" in entry:
             system = _read(path.parent / str(entry["system_file"]))
-        if system is not None and not isinstance(system, str):
+        if system is not None and not (isinstance(system, str) and system):
             raise UserError(f"{where}: system must be a text")
+        if {"system", "system_file"} <= set(entry) or {"tools", "tools_file"} <= set(entry):
+            raise UserError(f"{where}: give either the thing itself or its file")
         tools = entry.get("tools")
         if "tools_file" in entry:
             tools = _yaml(path.parent / str(entry["tools_file"]))
@@ -174,6 +176,8 @@ def _yaml(path: Path) -> Any:
 
     try:
         return yaml.safe_load(_read(path))
+    except RecursionError:
+        raise UserError(f"{path}: is nested too deep") from None
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is no YAML: {' '.join(str(error).split())}") from None
 

@@ -73,6 +73,7 @@ def _run(entry: Entry, source: Input) -> Located | Excluded:
     draft = Draft(
         id=entry.id,
         source=name,
+        always_has_tools=True,
         messages=messages,
         model=_first_text(task.get("pipeline_name"), task.get("model")),
         cluster=cluster_of(task),

@@ -56,6 +56,8 @@ class Said:
 
     missing: set[Missing] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)
+    from_files: int = 0
+    """Bytes of outputs that were read from files beside the log: one file may be named many times."""
 
 
 # -- messages ----------------------------------------------------------------------------------------------------------

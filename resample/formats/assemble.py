@@ -5,7 +5,7 @@ Each quirk is a pass of its own; `finish` applies them all. A format's own quirk
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -45,7 +45,8 @@ def finish(draft: Draft) -> Transcript | Problem:
     messages = pair_results(name_calls(draft.messages), draft.dropped)
     places = [message.pop(AT, None) for message in messages]
     plain = [plain_message(message) for message in messages]
-    if draft.actions == TOOLS and not draft.tools and any("tool_calls" in message for message in plain):
+    has_tools = draft.always_has_tools or any("tool_calls" in message for message in plain)
+    if draft.actions == TOOLS and not draft.tools and has_tools:
         draft.missing.add(Missing.TOOL_SCHEMAS)
     return Transcript(draft.id, plain, draft.tools, _metadata(draft, places))
 
@@ -80,30 +81,29 @@ def name_calls(messages: Iterable[Message]) -> list[Message]:
     are kept.
     """
     named: list[Message] = []
-    renamed: list[tuple[Any, str]] = []
+    renamed: dict[str, deque[str]] = {}
     for index, message in enumerate(messages):
         if message.get("role") == "assistant" and message.get("tool_calls"):
             ids = [_id_of(call) for call in message["tool_calls"]]
-            renamed = []
+            renamed = {}
             if "" in ids or len(set(ids)) < len(ids):
                 message = {**message, "tool_calls": _named(message["tool_calls"], ids, index, renamed)}
         elif message.get("role") == "tool" and renamed:
-            id = message.get("tool_call_id") or ""
-            place = next((i for i, (old, _) in enumerate(renamed) if old == id), None)
-            if place is not None:
-                message = {**message, "tool_call_id": renamed.pop(place)[1]}
+            waiting = renamed.get(text_or(message.get("tool_call_id")))
+            if waiting:
+                message = {**message, "tool_call_id": waiting.popleft()}
         named.append(message)
     return named
 
 
-def _named(calls: Sequence[Any], ids: Sequence[str], index: int, renamed: list[tuple[Any, str]]) -> list[Any]:
-    """The calls of the message at `index` with ids of their own; (old, new) goes to `renamed`."""
+def _named(calls: Sequence[Any], ids: Sequence[str], index: int, renamed: dict[str, deque[str]]) -> list[Any]:
+    """The calls of the message at `index` with ids of their own, which go to `renamed` under the old ones."""
     counts = Counter(ids)
     named = []
     for position, (call, id) in enumerate(zip(calls, ids, strict=True)):
         if isinstance(call, dict) and (not id or counts[id] > 1):
             call = {**call, "id": f"call_{index}_{position}"}
-            renamed.append((id, call["id"]))
+            renamed.setdefault(id, deque()).append(call["id"])
         named.append(call)
     return named
 

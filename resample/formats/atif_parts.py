@@ -60,6 +60,10 @@ def _part(item: Any, draft: Draft, source: Input) -> list[dict[str, Any]]:
     return [text_part(f"[{kind[:20] or 'part'} not shown]")]
 
 
+_IMAGES = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM")
+"""How image files begin: a path in a log may name any file."""
+
+
 def image_url(part: dict[str, Any], draft: Draft, source: Input) -> str | None:
     """An image is an address, or a file beside the trajectory, whose bytes are put in its place."""
     place = part.get("source")
@@ -75,7 +79,7 @@ def image_url(part: dict[str, Any], draft: Draft, source: Input) -> str | None:
             data = stream.read(room + 1)
     except READ_ERRORS:
         return None
-    if len(data) > room:
+    if len(data) > room or not data.startswith(_IMAGES):
         return None
     draft.extra["image_bytes"] = draft.extra.get("image_bytes", 0) + len(data)
     return f"data:{text_or(place.get('media_type'), 'image/png')};base64,{base64.b64encode(data).decode()}"

@@ -89,6 +89,8 @@ class Draft:
     """The same for conversations that are not independent, such as trials of one task."""
     actions: str = TOOLS
     terminal_tools: tuple[str, ...] = ()
+    always_has_tools: bool = False
+    """Agents of this kind have tools, also where they called none: without schemas, those are missing."""
     labels: dict[str, Any] = field(default_factory=dict)
     missing: set[Missing] = field(default_factory=set)
     dropped: Counter[str] = field(default_factory=Counter)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -173,6 +173,11 @@ _SPACE = re.compile(r"\s*")
 _SNAPSHOT_KEYS = ("systemPrompt", "tools")
 
 
+def _is_usable(record: Record, kind: str) -> bool:
+    """A malformed record must not keep out a good one of its name."""
+    return kind not in ("user", "assistant") or isinstance(record.get("message"), dict)
+
+
 class _Log:
     """The records of a file, or of one of several exports in it."""
 
@@ -190,6 +195,7 @@ class _Log:
         self._replacements: dict[str, str] = {}
         self._snapshots: list[tuple[int, dict[str, Any]]] = []
         self._rendered = False
+        self._queued: deque[str] = deque()
         self._places: dict[int, int] = {}
 
     def take(self, record: Any, line: int | None) -> None:
@@ -203,7 +209,8 @@ class _Log:
         if uuid and uuid in self._uuids:
             self._dropped["repeated record"] += 1
             return
-        self._uuids.add(uuid)
+        if _is_usable(record, kind):
+            self._uuids.add(uuid)
         if kind not in ("user", "assistant"):
             self._note(record, kind)
             if not uuid and kind not in ("attachment", "system"):
@@ -212,8 +219,7 @@ class _Log:
         if "slug" in record and (slug := text_or(record["slug"])):
             self._slugs.setdefault(node.home[0], slug)
         if node.kind == "assistant":
-            if "supersedesUuids" in record:
-                self._retracted.update(texts_in(record["supersedesUuids"]))
+            self._retracted.update(texts_in(record.get("supersedesUuids")))
         elif node.kind not in ("user", "attachment", "system"):
             node.record = {}  # its place in the tree is all that counts
             self._dropped["malformed record"] += node.kind == MALFORMED
@@ -231,8 +237,23 @@ class _Log:
                 before = self._snapshots[-1][1] if self._snapshots else {}
                 given = {key: value for key, value in snapshot.items() if key in _SNAPSHOT_KEYS and value}
                 self._snapshots.append((len(self._nodes), before | given))
+        elif kind == "queue-operation":
+            self._queue(record)
         elif not (kind == "system" and record.get("subtype") == "local_command"):
             self._dropped["harness record"] += 1
+
+    def _queue(self, record: Record) -> None:
+        """What a user types while the agent works waits in a queue; `remove` gives it to the model in mid-turn.
+
+        Where in the prompt it stood is not in the log, unless an attachment says so: it is counted by its own name.
+        """
+        self._dropped["harness record"] += 1
+        if record.get("operation") == "enqueue":
+            self._queued.append(text_or(record.get("content")))
+        elif self._queued:
+            text = self._queued.popleft()
+            given = record.get("operation") == "remove" and text and not text.startswith("/")
+            self._dropped["message typed while the agent worked"] += bool(given)
 
     def conversations(self) -> Iterator[Located | Excluded]:
         """What was said, one conversation after the other. What was left out of the file is noted with the first."""
@@ -245,6 +266,8 @@ class _Log:
             lost_start = branch.lost_start
             dropped = branch.dropped
             for nodes in split_at_clear(branch.nodes):
+                if not any(node.speaks for node in nodes):
+                    continue  # notes of the harness alone are no conversation
                 count += 1
                 draft = self._draft(nodes, count, lost_start)
                 draft.dropped.update(dropped)
@@ -278,6 +301,7 @@ class _Log:
         return Draft(
             id=self._id if count == 1 else f"{self._id}#{count}",
             source=name,
+            always_has_tools=True,
             messages=messages,
             tools=snapshot_tools(snapshot, said),
             model=model_of(nodes),

@@ -232,7 +232,10 @@ def output_in_file(record: Record, source: Input, said: Said) -> str:
             continue
         try:
             with beside.open() as (file, _):
-                return file.read(_LARGEST_OUTPUT).decode(errors="replace")
+                data = file.read(_LARGEST_OUTPUT + 1)
+            if len(data) <= _LARGEST_OUTPUT - said.from_files:
+                said.from_files += len(data)
+                return data.decode(errors="replace")
         except READ_ERRORS:
             break
     said.missing.add(Missing.TRUNCATED_OUTPUTS)

@@ -188,8 +188,8 @@ def parents_of(nodes: Sequence[Node]) -> list[int]:
     """
     place: dict[str, int] = {}
     for index, node in enumerate(nodes):
-        if node.uuid:
-            place.setdefault(node.uuid, index)
+        if node.uuid and (node.uuid not in place or (node.speaks and not nodes[place[node.uuid]].speaks)):
+            place[node.uuid] = index  # a malformed record may have taken a good one's name
     parents: list[int] = []
     linked: set[Home] = set()
     for index, node in enumerate(nodes):

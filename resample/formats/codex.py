@@ -93,7 +93,7 @@ def is_display_event(data: bytes) -> bool:
 
     One that is cut off is not taken for one.
     """
-    return _EVENT.match(data) is not None and data.endswith(b"}}")
+    return _EVENT.match(data) is not None and data.endswith(b"}}") and b"}{" not in data
 
 
 def _lines_of(value: Any) -> list[dict[str, Any]]:
@@ -182,6 +182,7 @@ class _Session:
         draft = Draft(
             id=id,
             source=name,
+            always_has_tools=True,
             messages=messages,
             model=model_of(self.context, self.metas),
             cluster=cluster_of(self.metas),

@@ -162,6 +162,7 @@ class _Log:
             id=self.id,
             source=name,
             messages=messages,
+            always_has_tools=not _is_request(self.frame),
             tools=declarations(_setting(request, "tools"), said.dropped),
             model=model_of(records, self.frame),
             missing=said.missing,

@@ -64,10 +64,13 @@ class Input:
     def beside(self, relative: str) -> Input | None:
         """A file that this one refers to; None if there is none, or if it lies outside of this one's folder.
 
-        What a log says of its neighbours may be anything: a path that climbs, or a link that leads out, is refused.
+        What a log says of its neighbours may be anything: a path that climbs, one to something hidden, and a link that
+        leads out are refused.
         """
         inner = PurePosixPath(relative.replace("\\", "/"))
-        if inner.is_absolute() or ".." in inner.parts or not inner.parts or "\0" in relative:
+        if inner.is_absolute() or not inner.parts or "\0" in relative:
+            return None
+        if any(part.startswith(".") for part in inner.parts):  # up, or hidden: keys and settings lie there
             return None
         name = (PurePosixPath(self.name).parent / inner).as_posix()
         if self.member is not None:

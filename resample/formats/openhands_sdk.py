@@ -152,6 +152,8 @@ def folder_of(source: Input) -> list[Input]:
         return []
     if source.member is None:
         names = _names_on_disk(source.path.parent, _changed(source.path.parent))
+        if names and names[0] != source.path.name and not source.named:
+            return [Input(source.path.with_name(names[0]), names[0])]  # another file stands for the folder
         return [file for name in names if (file := source.beside(name)) is not None]
     folder = PurePosixPath(source.member).parent
     within_archive = PurePosixPath(source.name).parent

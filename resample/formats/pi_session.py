@@ -104,6 +104,7 @@ def _conversation(source: Input, entries: list[Entry], *, first: bool) -> Locate
     draft = Draft(
         id=source.name if first else f"{source.name}:{entries[0].line}",
         source=name,
+        always_has_tools=True,
         messages=messages,
         model=model_of(history, settings),
         cluster=cluster_of(entries),

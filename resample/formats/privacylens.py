@@ -61,6 +61,7 @@ def _case(entry: Entry, source: Input) -> Located | Excluded:
     draft = Draft(
         id=entry.id,
         source=name,
+        always_has_tools=True,
         messages=[
             {"role": "user", "content": text_or(trajectory.get("user_instruction"))},
             *(message for step in steps for message in _messages(step)),

@@ -181,6 +181,8 @@ def _reader_of(found: Input, chosen: Format | None) -> Format | Problem | None:
         return Problem(Reason.UNREADABLE_FILE, what_happened(error))
     if not head.strip():
         return Problem(Reason.EMPTY_FILE)
+    if head[257:262] == b"ustar":
+        return Problem(Reason.UNREADABLE_FILE, "a tar archive: unpack it, or pack it as a zip")
     if chosen is not None and not archived:
         return chosen
     recognised = _recognised(found.name, head, archived)

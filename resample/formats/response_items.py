@@ -185,8 +185,8 @@ class _Conversion:
         text = visible_reasoning(item)
         if text:
             self._open(line).reasoning.append(text)
-        else:
-            self.done.missing.add(Missing.REASONING)
+        if not text or (item.get("encrypted_content") and not item.get("content")):
+            self.done.missing.add(Missing.REASONING)  # a summary is not what the model thought
 
     def _call(self, item: Item, line: int | None) -> None:
         self._open(line).calls.append(call_of(item))

@@ -104,6 +104,7 @@ def _simulation(entry: Entry, source: Input, setting: Setting) -> Located | Excl
     draft = Draft(
         id=entry.id,
         source=name,
+        always_has_tools=True,
         messages=with_system_prompt(messages, system_prompt(simulation, setting)),
         tools=list(setting.tools),
         model=setting.model,

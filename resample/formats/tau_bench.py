@@ -51,6 +51,7 @@ def _run(entry: Entry, source: Input) -> Located | Excluded:
     draft = Draft(
         id=entry.id,
         source=name,
+        always_has_tools=True,
         messages=messages,
         cluster=cluster_of(run),
         terminal_tools=(_TRANSFER,),

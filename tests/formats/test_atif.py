@@ -405,8 +405,8 @@ def image(path: Any, **source: Any) -> dict[str, Any]:
 
 def test_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "images").mkdir()
-    (tmp_path / "images" / "a.jpg").write_bytes(b"jpeg")
-    url = "data:image/jpeg;base64," + base64.b64encode(b"jpeg").decode()
+    (tmp_path / "images" / "a.jpg").write_bytes(b"\xff\xd8\xffjpeg")
+    url = "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xffjpeg").decode()
     source, draft = Input(tmp_path / "t.json", "t.json"), Draft("t", "atif")
     cases: list[tuple[Any, list[Message]]] = [
         (None, []),

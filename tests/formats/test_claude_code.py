@@ -701,15 +701,14 @@ def test_real_files(real_transcripts: Path) -> None:
         "agentsessions-small.jsonl#2",  # a sub-agent's
         "ccl-edge_cases.jsonl#2",  # a reply from another session
         *("ccviewer-5c0375b4.jsonl#2", "ccviewer-5c0375b4.jsonl#3"),  # two sub-agents'
-        "entire-31-b75032f0ff-0.jsonl#2",  # after /clear; before it are commands only: not counted
         "entire-8c-fa910f8ef9-4.jsonl#2",  # after /clear, as a tree of its own
         "scout-clear_split_session.jsonl#2",  # after /clear
     ]
-    assert len(transcripts) == 38 + len(several) - 1
+    assert len(transcripts) == 38 + len(several)
     # The 6 lines of two fused objects each are read.
-    assert [one.reason for one in excluded] == ["no dialogue"]
+    assert excluded == []
     # SOURCES.md counts 2827 records. The blocks of one reply are one message here (in these files, a third of all).
-    assert len(messages) == 1793
+    assert len(messages) == 1794
     # SOURCES.md counts 810 calls, 12 more: 11 stand before the compaction of cct-sample_session.json, and one in a
     # fixture's record whose uuid is a mark for what was cut out, the same for 45 records.
     assert len(calls) == 810 - 11 - 1

@@ -154,7 +154,7 @@ def test_a_compaction_replaces_what_was_before(tmp_path: Path) -> None:
         ("assistant", "done"),
     ]
     assert transcript.metadata["dropped"] == {"replaced by a compaction": 3}
-    assert "missing" not in transcript.metadata
+    assert transcript.metadata["missing"] == ["tool_schemas"]
 
 
 def test_a_compaction_without_its_replacement(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_a_compaction_without_its_replacement(tmp_path: Path) -> None:
         says("assistant", "done"),
     )
     assert [said for _, said in spoken(transcript)[1:]] == ["the task", "One file done.", "go on", "done"]
-    assert transcript.metadata["missing"] == ["compacted_history"]
+    assert transcript.metadata["missing"] == ["compacted_history", "tool_schemas"]
     assert transcript.metadata["dropped"] == {"replaced by a compaction": 2}
 
 
@@ -309,7 +309,7 @@ def test_system_prompt(metas: Any, context: Any, opening: Any, system: System) -
 
 def test_without_a_system_prompt_it_is_missing(tmp_path: Path) -> None:
     transcript = session(tmp_path, line("session_meta", id="s"), says("user", "x"), says("assistant", "y"))
-    assert transcript.metadata["missing"] == ["system_prompt"]
+    assert transcript.metadata["missing"] == ["system_prompt", "tool_schemas"]
 
 
 TOOL = {"name": "ask", "description": "Ask.", "inputSchema": {"type": "object", "properties": {}}, "deferLoading": True}

@@ -136,13 +136,16 @@ def test_a_damaged_member_spoils_no_other(tmp_path: Path) -> None:
     assert [i.reason for i in items if isinstance(i, Excluded)] == ["unreadable file"]
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "a/../../secret", "", ".", "nothing", "out", "a\0b"])
+@pytest.mark.parametrize(
+    "name", ["../secret", "/etc/passwd", "a/../../secret", "", ".", "nothing", "out", "a\0b", ".env", "a/.ssh/id"]
+)
 def test_neighbours_outside_of_the_folder_are_not_opened(tmp_path: Path, name: str) -> None:
     folder = tmp_path / "logs"
     folder.mkdir()
     (tmp_path / "secret").write_bytes(b"secret")
     (folder / "out").symlink_to(tmp_path / "secret")
     (folder / "a.json").write_bytes(b"{}")
+    (folder / ".env").write_bytes(b"secret")
     assert Input(folder / "a.json", "a.json").beside(name) is None
 
 

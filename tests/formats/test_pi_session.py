@@ -248,7 +248,7 @@ def test_a_long_chain_takes_no_recursion_and_linear_time() -> None:
 
 def test_a_missing_parent_is_a_history_that_stands_elsewhere(tmp_path: Path) -> None:
     lines = [HEADER, node("b", "a", message=user("Go on.")), node("c", "b", message=reply(text("On.")))]
-    assert session(tmp_path, *lines).metadata["missing"] == ["compacted_history", "system_prompt"]
+    assert session(tmp_path, *lines).metadata["missing"] == ["compacted_history", "system_prompt", "tool_schemas"]
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,7 @@ def test_a_system_prompt_in_the_log(tmp_path: Path) -> None:
     system = node("a", None, message={"role": "system", "content": "Be kind."})
     transcript = session(tmp_path, HEADER, system, node("b", "a", message=user("Hi.")))
     assert spoken(transcript) == [("system", "Be kind."), ("user", "Hi.")]
-    assert "missing" not in transcript.metadata
+    assert transcript.metadata["missing"] == ["tool_schemas"]
 
 
 @pytest.mark.parametrize("when", ["", "soon", "1", 1760000000000, None])
@@ -349,7 +349,7 @@ def test_a_compaction(tmp_path: Path) -> None:
     ]
     assert transcript.metadata["dropped"] == {"replaced by a compaction": 2, "summary that nothing followed": 1}
     assert transcript.metadata["lines"] == [7, 5, 6, 8, 9]
-    assert transcript.metadata["missing"] == ["system_prompt"]
+    assert transcript.metadata["missing"] == ["system_prompt", "tool_schemas"]
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ TRAPS: dict[str, Trap] = {
         " Terminus writes 7 calls as text",
     ),
     "claude-code": Trap(
-        Count(44, 1793, 798),
+        Count(44, 1794, 798),
         "one reply stands in several records, and records of the harness are no messages; sub-agents' conversations and"
         " those after /clear are conversations of their own; compactions and dead branches take calls away",
     ),
