@@ -92,20 +92,34 @@ class TextCalls:
             for call, answer in zip(self.calls(message), self.answers(messages, index), strict=True)
             if answer is not None and isinstance(answer.get("content"), str)
         ]
-        return replace(self, wrapping=self._state_shown(messages) or learn(shown))
+        return replace(self, wrapping=self._state_shown(messages) or self._settled(learn(shown)))
+
+    @property
+    def _default(self) -> Wrapping:
+        return Wrapping(_lines(self.parser.before), _lines(self.parser.after))
+
+    def _settled(self, learned: Wrapping | None) -> Wrapping:
+        """What was learned, as far as it can be a frame: outputs may begin alike by chance, or one may have none."""
+        default = self._default
+        if learned is None or not default.before or not learned.before:
+            return default
+        usual = _alike(learned.before[0], default.before[0])
+        return Wrapping(learned.before, learned.after or (default.after if usual else ()))
 
     def _state_shown(self, messages: Sequence[Message]) -> Wrapping | None:
-        """The agent's state as the last message to it says: also before its first action, at the end of its task."""
+        """The agent's state as the last message that tells it: before its first action, the end of its task."""
         if self.parser.tail is None:
             return None
-        told = [m["content"] for m in messages if m.get("role") == "user" and isinstance(m.get("content"), str)]
-        lines = told[-1].rstrip("\n").split("\n")[-_AROUND:] if told else []
-        state = list(takewhile(self.parser.tail.fullmatch, reversed(lines)))
-        return Wrapping((), tuple(reversed(state))) if state else None
+        for message in reversed(messages):
+            if message.get("role") == "user" and isinstance(message.get("content"), str):
+                lines = message["content"].rstrip("\n").split("\n")[-_AROUND:]
+                if state := list(takewhile(self.parser.tail.fullmatch, reversed(lines))):
+                    return Wrapping((), tuple(reversed(state)))
+        return None
 
     def output(self, call: ToolCall, content: str) -> Message:
         """A user message, wrapped as this agent's outputs are."""
-        wrapping = self.wrapping or Wrapping(_lines(self.parser.before), _lines(self.parser.after))
+        wrapping = self._default if self.wrapping is None else self.wrapping
         return {"role": "user", "content": wrapping.around(content, call.name)}
 
 

@@ -199,6 +199,8 @@ MINI = [
     *(LS, user("<returncode>0</returncode>\n<output>\n</output>")),
     *(LS, user("<returncode>0</returncode>\n<output>\na\nb\n</output>")),
 ]
+MINI_X = "<returncode>0</returncode>\n<output>\nx\n</output>"
+LISTED = saying("<function_call>[f()]</function_call>")
 KEYS = saying('{"commands": [{"keystrokes": "ls"}]}')
 TERMINUS = [TASK, KEYS, user("New Terminal Output:\n\n$ ls\na"), KEYS, user("New Terminal Output:\n\n$ cat a\nb")]
 
@@ -211,6 +213,8 @@ TERMINUS = [TASK, KEYS, user("New Terminal Output:\n\n$ ls\na"), KEYS, user("New
         ("swe_agent", SHELL[:3], "x", "x\n(Open file: n/a)\n(Current directory: /repo)\nbash-$"),
         ("swe_agent", [user("fix it\n(Open file: n/a)\n(Current directory: /)\nbash-$")], "x", FIRST),
         ("mini_swe_agent", MINI, "x", "<returncode>0</returncode>\n<output>\nx\n</output>"),
+        ("mini_swe_agent", [*MINI, LS, user("<exception>timed out</exception>")], "x", MINI_X),
+        ("call_list", [TASK, LISTED, user("total:\n1"), LISTED, user("total:\n2")], "x", "x"),
         ("terminus", TERMINUS, "x", "New Terminal Output:\n\nx"),
         ("terminus", [TASK, KEYS, user("odd"), KEYS, user("other")], "x", "New Terminal Output:\n\nx"),
         ("swe_agent", [], "x", "x"),

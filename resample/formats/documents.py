@@ -161,8 +161,8 @@ class _TooLong(Exception):
     """An element, or what stands around them, is longer than a record may be."""
 
 
-_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]', re.DOTALL)
-_INSIDE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{}]', re.DOTALL)
+_STRUCTURE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(")|\\?\Z)|[\[\]{},]', re.DOTALL)
+_INSIDE = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:(")|\\?\Z)|[\[\]{}]', re.DOTALL)
 
 
 def _elements(file: BinaryIO, keys: tuple[str, ...]) -> Iterator[tuple[str | None, bytes]]:
@@ -243,8 +243,7 @@ class _Scan:
         """The next token; None at the end of the file."""
         while True:
             match = pattern.search(self._buffer, self._at)
-            in_string = self._buffer.find(b'"', self._at, match.start() if match else len(self._buffer)) >= 0
-            if match is not None and not in_string:
+            if match is not None and (match.group()[:1] != b'"' or match.lastindex):  # no text that was cut off
                 self._at = match.end()
                 return match.group()
             if self._ended:

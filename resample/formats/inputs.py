@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import stat
 import tempfile
@@ -87,7 +88,8 @@ class Input:
 
 def _is_member(path: Path, name: str) -> bool:
     try:
-        return name in directory_of(path).NameToInfo
+        entry = directory_of(path).NameToInfo.get(name)
+        return entry is not None and not _wrong_with(entry)
     except READ_ERRORS:
         return False
 
@@ -98,11 +100,12 @@ def members(archive: Input) -> Iterator[Input | Excluded]:
     Raises one of streams.READ_ERRORS for an archive that cannot be listed.
     """
     entries = sorted(directory_of(archive.path).infolist(), key=lambda entry: entry.filename)
-    for entry in entries:
-        if entry.filename.endswith("/"):
+    for before, entry in itertools.pairwise([None, *entries]):
+        if entry is None or entry.filename.endswith("/"):
             continue
         found = Input(archive.path, f"{archive.name}/{entry.filename}", member=entry.filename)
-        if wrong := _wrong_with(entry):
+        twice = before is not None and before.filename == entry.filename
+        if wrong := "another member has its name" if twice else _wrong_with(entry):
             yield Excluded.at(found.shown, None, Problem(Reason.UNSAFE_ARCHIVE, wrong))
         else:
             yield found

@@ -48,7 +48,11 @@ _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 def sniff(look: Look) -> bool:
     """An object that says what it is, or a list of messages with this agent's commands and results."""
-    return any(_is_bare(value) or _is_run(value) for value in look.values)
+    return any(_is_bare(value) or _is_run(value) or _is_list_of_runs(value) for value in look.values)
+
+
+def _is_list_of_runs(value: Any) -> bool:
+    return isinstance(value, list) and any(map(_is_run, value[:1]))
 
 
 def _is_run(value: Any) -> bool:
@@ -78,9 +82,15 @@ def _is_result(role: Any, text: Any) -> bool:
 
 
 def read(source: Input) -> Iterator[Located | Excluded]:
-    """The run of a file, or of each of its lines."""
+    """The run of a file, or those of its lines, or of a list."""
     for entry in values(source):
-        yield entry if isinstance(entry, Excluded) else _run(entry, source)
+        if isinstance(entry, Excluded):
+            yield entry
+        elif _is_list_of_runs(entry.value):
+            for index, run in enumerate(entry.value):
+                yield _run(Entry(run, f"{entry.id}[{index}]", entry.line, f"/{index}", {}), source)
+        else:
+            yield _run(entry, source)
 
 
 def _run(entry: Entry, source: Input) -> Located | Excluded:

@@ -97,6 +97,15 @@ def test_a_long_document_that_is_one_conversation_is_parsed_whole(
     assert (entry.value, entry.id) == ({"messages": TRICKY}, "a.json")
 
 
+def test_a_long_text_of_quotes_takes_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.json"
+    document = [{"a": '"' * 300_000 + "\\"}, {"b": "\\" * 300_001}, 3]
+    path.write_bytes(orjson.dumps(document))
+    monkeypatch.setattr(documents, "LARGE", 16)
+    monkeypatch.setattr(documents, "_CHUNK", 4097)
+    assert [entry.value for entry in read(path) if isinstance(entry, Entry)] == document
+
+
 def test_an_element_beyond_the_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(orjson.dumps([{"a": "x" * 5000}]))

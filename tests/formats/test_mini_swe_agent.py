@@ -40,6 +40,12 @@ def test_a_run_with_text(tmp_path: Path) -> None:
     }
 
 
+def test_a_list_of_runs(tmp_path: Path) -> None:
+    one, two = transcripts(save(tmp_path / "runs.json", [MINI_RUN, {**MINI_RUN, "messages": MINI_MESSAGES[:-1]}]))
+    assert (one.id, two.id) == ("runs.json[0]", "runs.json[1]")
+    assert one.metadata["actions"] == two.metadata["actions"] == "text:mini_swe_agent"
+
+
 def test_native_calls(tmp_path: Path) -> None:
     call = chat_call("c1", "bash", '{"command": "ls"}')
     reply = {
