@@ -6,6 +6,7 @@ done with bytes that are no JSON, duplicate keys and the like is stated in `resa
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import os
@@ -136,6 +137,8 @@ def write_bodies(path: Path, bodies: Iterable[bytes]) -> int:
 @contextmanager
 def _replacing(path: Path) -> Iterator[BinaryIO]:
     """A new file beside `path` that takes its place at the end, or vanishes if anything fails."""
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise OSError(errno.EEXIST, "is there already, and is no plain file")
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,8 @@ def write_report(store: Store) -> dict[str, Any]:
 
 def write_private(path: Path, text: str) -> None:
     """Replace a file in one step: a reader sees the old one or the new one. Raises OSError."""
+    if path.exists() and not path.is_file():  # a device would be replaced by a file
+        raise OSError(errno.EEXIST, "is there already, and is no plain file")
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
