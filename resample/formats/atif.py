@@ -31,10 +31,9 @@ from resample.formats.atif_context import boundary, in_force, without_later_syst
 from resample.formats.atif_parts import Step, parts_of, results_of, under, was_dispatched
 from resample.formats.atif_terminus import TERMINUS, as_written, is_terminus, style_of
 from resample.formats.base import Draft, Located, Look
-from resample.formats.decode import decode
+from resample.formats.documents import Entry, values
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
-from resample.formats.records import Record, records
 from resample.types import Message, Missing
 
 name = "atif"
@@ -69,8 +68,8 @@ def read(source: Input) -> Iterator[Located | Excluded]:
     known = {source.name}
     while waiting:
         file, cluster = waiting.popleft()
-        for record in records(file):
-            for item in [record] if isinstance(record, Excluded) else _in_record(record, file):
+        for entry in values(file):
+            for item in [entry] if isinstance(entry, Excluded) else _trajectories(entry, file):
                 if isinstance(item, Excluded):
                     yield item
                     continue
@@ -97,19 +96,16 @@ def references(trajectory: dict[str, Any]) -> Iterator[str]:
         yield following
 
 
-def _in_record(record: Record, source: Input) -> Iterator[tuple[dict[str, Any], str, int] | Excluded]:
-    """The trajectories of a record, with id and line. Not `entries`: a long one has no list to be cut into."""
-    value = decode(record.data)
-    place = source.name if record.whole else f"{source.name}:{record.line}"
+def _trajectories(entry: Entry, source: Input) -> Iterator[tuple[dict[str, Any], str, int] | Excluded]:
+    """The trajectories of a record, with id and line."""
+    value, place = entry.value, entry.id
     items = [(f"{place}[{i}]", item) for i, item in enumerate(value)] if isinstance(value, list) else [(place, value)]
     for id, item in items:
         if isinstance(item, dict):
-            yield item, id, record.line
-        elif isinstance(item, Problem):
-            yield Excluded.at(source.shown, record.line, item)
+            yield item, id, entry.line
         else:
             problem = Problem(Reason.NOT_AN_OBJECT, f"{type(item).__name__} instead of a trajectory")
-            yield Excluded.at(source.shown, record.line, problem)
+            yield Excluded.at(source.shown, entry.line, problem)
 
 
 def drafts(trajectory: dict[str, Any], id: str, source: Input) -> Iterator[Draft]:
