@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 import orjson
@@ -47,6 +47,41 @@ class ActionStyle(Protocol):
 def begins_turn(style: ActionStyle, messages: Sequence[Message], index: int) -> bool:
     """Does a turn begin with this message? A user's does, unless it only carries outputs."""
     return messages[index].get("role") == "user" and not style.is_output(messages, index)
+
+
+class Marked:
+    """A style in a log that marks messages in the user's role as the harness's own, such as an error of form.
+
+    They are no words of a user, and begin no turn. Messages are counted from the transcript's beginning.
+    """
+
+    def __init__(self, style: ActionStyle, harness: frozenset[int]) -> None:
+        self._style = style
+        self._harness = harness
+
+    def calls(self, message: Message) -> list[ToolCall]:
+        """As the style reads them."""
+        return self._style.calls(message)
+
+    def answers(self, messages: Sequence[Message], index: int) -> list[Message | None]:
+        """As the style pairs them."""
+        return self._style.answers(messages, index)
+
+    def is_output(self, messages: Sequence[Message], index: int) -> bool:
+        """Also what the log marks."""
+        return index in self._harness or self._style.is_output(messages, index)
+
+    def ends_turn(self, call: ToolCall) -> bool:
+        """By the style's conventions."""
+        return self._style.ends_turn(call)
+
+    def as_shown(self, messages: Sequence[Message]) -> ActionStyle:
+        """The style as these messages show it: the marks are of the log, not of what is played."""
+        return self._style.as_shown(messages)
+
+    def output(self, call: ToolCall, content: str) -> Message:
+        """As the style writes it."""
+        return self._style.output(call, content)
 
 
 class NativeCalls:
@@ -109,6 +144,12 @@ def style(name: str) -> ActionStyle:
         known = ", ".join(parsers) or "none"
         raise UserError(f"metadata.actions={name}: no such parser of text actions (known: {known})")
     raise UserError(f"metadata.actions={name}: must be one of {', '.join(STYLES)}")
+
+
+def style_in(name: str, harness: Iterable[int] | None) -> ActionStyle:
+    """The style of that name in a log with these marks of the harness. Raises UserError as `style` does."""
+    marks = frozenset(harness or ())
+    return Marked(style(name), marks) if marks else style(name)
 
 
 def _call(call: dict[str, Any]) -> ToolCall:

@@ -217,6 +217,8 @@ class Prefix:
     """Assistant turns before the cut; at 0 nothing in the prefix was written by another model."""
     actions: str = "tools"
     """How this agent writes its actions: `tools`, or `text:<parser>`."""
+    harness: frozenset[int] = frozenset()
+    """Messages in the user's role that the harness wrote, by their index: no words of a user."""
     terminal_tools: frozenset[str] = frozenset()
     workspace: Any = None
     """A snapshot the simulator may read."""

@@ -54,7 +54,7 @@ class LLMSimulator:
             for block in _exchange(number, call, output)
         ]
         context = read_prompt(PROMPTS / "context.txt").substitute(
-            conversation=fence(self._seed, prefix_blocks(prefix.messages.items, View.ACTIONS, prefix.actions)),
+            conversation=fence(self._seed, prefix_blocks(prefix, View.ACTIONS)),
             evidence=self._evidence(evidence),
         )
         return Shared(({"role": "system", "content": instructions}, {"role": "user", "content": context}))

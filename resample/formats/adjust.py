@@ -119,6 +119,8 @@ def supplied(transcript: Transcript, supplies: Mapping[str, Supply]) -> Transcri
     metadata = dict(transcript.metadata)
     if Missing.SYSTEM_PROMPT in given and metadata.get("lines"):
         metadata["lines"] = [None, *metadata["lines"]]
+    if Missing.SYSTEM_PROMPT in given and metadata.get("harness"):
+        metadata["harness"] = [index + 1 for index in metadata["harness"]]
     metadata["missing"] = sorted(set(metadata.get("missing") or ()) - given)
     metadata["supplied"] = sorted(given)
     return replace(transcript, messages=messages, tools=tools, metadata=metadata)

@@ -12,12 +12,16 @@ from typing import Any
 import orjson
 
 from resample.formats.base import Draft, Located
+from resample.formats.dates import is_date
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
 from resample.types import TOOLS, Message, Missing, ToolSchema, Transcript
 
 AT = "_at"
 """Key of a draft's message: the line (int) or the JSON pointer (str) where it stands in its file."""
+
+HARNESS = "_harness"
+"""Key of a draft's message in the user's role that the harness wrote, not a user: it begins no turn."""
 
 _MESSAGE_KEYS = frozenset(
     {"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "audio"}
@@ -44,23 +48,26 @@ def finish(draft: Draft) -> Transcript | Problem:
         return Problem(Reason.NO_DIALOGUE)
     messages = pair_results(name_calls(draft.messages), draft.dropped)
     places = [message.pop(AT, None) for message in messages]
+    harness = [index for index, message in enumerate(messages) if message.get(HARNESS)]
     plain = [plain_message(message) for message in messages]
     has_tools = draft.always_has_tools or any("tool_calls" in message for message in plain)
     if draft.actions == TOOLS and not draft.tools and has_tools:
         draft.missing.add(Missing.TOOL_SCHEMAS)
-    return Transcript(draft.id, plain, draft.tools, _metadata(draft, places))
+    return Transcript(draft.id, plain, draft.tools, _metadata(draft, places, harness))
 
 
 def _says_something(message: Message) -> bool:
     return message.get("role") in ("user", "assistant") and bool(message.get("content") or message.get("tool_calls"))
 
 
-def _metadata(draft: Draft, places: Sequence[int | str | None]) -> dict[str, Any]:
+def _metadata(draft: Draft, places: Sequence[int | str | None], harness: list[int]) -> dict[str, Any]:
     metadata: dict[str, Any] = {
         "source": draft.source,
         "model": draft.model,
+        "date": draft.date if is_date(draft.date) else None,
         "cluster": draft.cluster,
         "actions": draft.actions if draft.actions != TOOLS else None,
+        "harness": harness,
         "terminal_tools": list(draft.terminal_tools),
         "missing": sorted(draft.missing),
         "labels": draft.labels,

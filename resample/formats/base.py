@@ -85,6 +85,8 @@ class Draft:
     """In OpenAI form. `assemble.AT` in a message says where in the file it stands; other keys may be left in."""
     tools: list[ToolSchema] = field(default_factory=list)
     model: str | None = None
+    date: str | None = None
+    """When it was recorded: an ISO 8601 date, or date and time, as its log has it; anything else is left out."""
     cluster: str | None = None
     """The same for conversations that are not independent, such as trials of one task."""
     actions: str = TOOLS

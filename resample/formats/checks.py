@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from resample.formats.canonical import body_of
+from resample.formats.dates import is_date
 from resample.formats.exclusions import Problem, Reason
 from resample.types import Message, Transcript
 
@@ -159,6 +160,10 @@ def _is_texts(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(item, str) for item in value)
 
 
+def _is_indices(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+
+
 def _is_list(value: Any) -> bool:
     return isinstance(value, list)
 
@@ -174,11 +179,13 @@ def _is_style(value: Any) -> bool:
 _FIELDS = {
     "source": (_is_text, "a string"),
     "model": (_is_text, "a string"),
+    "retain_until": (is_date, "an ISO 8601 date, or date and time"),
     "weight": (_is_weight, "a number above 0 (and between 1e-100 and 1e100)"),
     "stratum": (_is_text, "a string"),
     "cluster": (_is_text, "a string"),
     "labels": (_is_object, "an object"),
     "actions": (_is_style, "`tools` or `text:<parser>`"),
+    "harness": (_is_indices, "a list of message indices"),
     "terminal_tools": (_is_texts, "a list of strings"),
     "missing": (_is_texts, "a list of strings"),
     "supplied": (_is_texts, "a list of strings"),

@@ -69,7 +69,7 @@ class LLMJudge:
         return failure
 
     def _shared(self, prefix: Prefix) -> Shared:
-        blocks = [schema_block(prefix.tools.items), *prefix_blocks(prefix.messages.items, self._view, prefix.actions)]
+        blocks = [schema_block(prefix.tools.items), *prefix_blocks(prefix, self._view)]
         text = fence(self._seed, blocks)
         content = read_prompt(PROMPTS / "conversation.txt").substitute(conversation=text)
         return Shared((self._instructions, {"role": "user", "content": content}))

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import orjson
 
 from resample.actions import style
-from resample.types import TOOLS, Message, Rollout, ToolSchema
+from resample.types import TOOLS, Message, Prefix, Rollout, ToolSchema
 
 
 class View(StrEnum):
@@ -69,19 +69,21 @@ def unfence(text: str) -> list[Block]:
     return [Block(block.label, block.text.removesuffix("\n")) for block in blocks]
 
 
-def prefix_blocks(messages: Sequence[Message], view: View, actions: str = TOOLS) -> list[Block]:
+def prefix_blocks(prefix: Prefix, view: View) -> list[Block]:
     """The conversation before the cut, one or more blocks per message, numbered from 0.
 
-    `actions` names the agent's style: of one that gets its outputs in the user's role, they are not the user's words.
+    What only carries outputs, or was written by the harness, is not called the user's, whatever its role.
     """
-    agent = style(actions)
+    agent = style(prefix.actions)
+    messages = prefix.messages.items
     blocks: list[Block] = []
     for index, message in enumerate(messages):
         role = "tool" if agent.is_output(messages, index) else message["role"]
         if role == "assistant":
             blocks += _agent_blocks(f"message {index} agent", message, view)
         elif role != "tool" or view is not View.REASONING:
-            blocks.append(Block(f"message {index} {role}", text_of(message)))
+            who = "harness" if index in prefix.harness else role
+            blocks.append(Block(f"message {index} {who}", text_of(message)))
     return blocks
 
 

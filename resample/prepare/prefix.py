@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from resample.actions import ActionStyle, style
+from resample.actions import ActionStyle, style_in
 from resample.prepare.schemas import infer
 from resample.prepare.truncate import Cut, count_turns
 from resample.types import TOOLS, Message, Prefix, Shared, Transcript
@@ -18,14 +18,15 @@ _CALL_BODIES = {"function": ("name", "arguments"), "custom": ("name", "input")}
 
 def style_of(transcript: Transcript) -> ActionStyle:
     """How its agent writes actions. Raises UserError if there is no such style."""
-    return style(transcript.metadata.get("actions") or TOOLS)
+    metadata = transcript.metadata
+    return style_in(metadata.get("actions") or TOOLS, metadata.get("harness"))
 
 
 def make_prefix(transcript: Transcript, cut: Cut) -> tuple[Prefix, tuple[Message, ...]]:
     """Cut a valid transcript. The prefix has what goes over the wire, the original turn all there is."""
     metadata = transcript.metadata
     actions = metadata.get("actions") or TOOLS
-    agent = style(actions)
+    agent = style_of(transcript)
     before = transcript.messages[: cut.index]
     tools = (transcript.tools or infer(before, agent)) if actions == TOOLS else []
     messages, schemas = Shared(tuple(map(wire_message, before))), Shared(tuple(tools))
@@ -40,6 +41,7 @@ def make_prefix(transcript: Transcript, cut: Cut) -> tuple[Prefix, tuple[Message
         weight=float(_given(metadata, "weight", 1.0)),
         prior_turns=count_turns(before, agent),
         actions=actions,
+        harness=frozenset(index for index in metadata.get("harness") or () if index < cut.index),
         terminal_tools=frozenset(metadata.get("terminal_tools") or ()),
         workspace=metadata.get("workspace"),
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
-from builders import acting, output, saying, tool_call
+from builders import acting, output, prefix_of, saying, tool_call
 
 from resample.judging.render import Block, View, fence, prefix_blocks, rollout_blocks, unfence
 from resample.types import Rollout, StopReason
@@ -91,7 +91,7 @@ def test_parts_that_are_no_text_are_named_and_not_shown():
         "role": "user",
         "content": [{"type": "text", "text": "see"}, {"type": "image_url", "image_url": {}}],
     }
-    assert prefix_blocks([message], View.FULL) == [Block("message 0 user", "see\n(image_url not shown)")]
+    assert prefix_blocks(prefix_of(message), View.FULL) == [Block("message 0 user", "see\n(image_url not shown)")]
 
 
 def test_an_empty_message_is_shown_as_empty():

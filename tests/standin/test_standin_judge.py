@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 import pytest
+from builders import prefix_of
 
 from resample.judging.render import Block, View, fence, prefix_blocks, rollout_blocks
 from resample.standin.judge import SCHEMA_NAME
@@ -26,7 +27,7 @@ def _schema(categories: list[str]) -> dict[str, Any]:
 
 
 def _asked(turn: list[Message], seed: int = 0, view: View = View.FULL) -> dict[str, Any]:
-    context = fence(seed, prefix_blocks([{"role": "user", "content": "Hello"}], view))
+    context = fence(seed, prefix_blocks(prefix_of({"role": "user", "content": "Hello"}), view))
     shown = fence(seed, rollout_blocks(Rollout(tuple(turn), StopReason.ENDED), view))
     return {
         "model": "default",
