@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import os
 import random
@@ -26,6 +27,7 @@ from resample.models.redaction import public_name
 from resample.models.retry import Patience
 from resample.plan import RECORDED, STANDIN, Plan
 from resample.prepare.index import open_prefix
+from resample.prepare.policies import policy
 from resample.seeds import derive
 from resample.standin.server import start
 from resample.standin.settings import StandInSettings
@@ -48,11 +50,23 @@ def make_plan(config: configs.RunConfig) -> Plan:
     settings = standin_settings(config.standin, config.seed)
     played = any(model.model.startswith(STANDIN) for model in roles.values())
     adjust = adjustment(config.transcripts)
-    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles, adjust)
+    policy(config.truncate)  # raises for what cannot be cut
+    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles, adjust, _reading(config))
     for role, model in roles.items():
         _check_preset(role, model)
         _model(role, model, Limits(), Budget(config.budget.usd, config.budget.tokens), "http://127.0.0.1")
     return plan
+
+
+def _reading(config: configs.RunConfig) -> dict[str, Any]:
+    """What makes transcripts what they are, beside their own content."""
+    given = config.transcripts
+    supply = None if given.supply is None else Path(given.supply).expanduser().read_bytes()
+    return {
+        "images": given.images,
+        "supply": None if supply is None else hashlib.sha256(supply).hexdigest(),
+        "infer_tools": given.infer_tools,
+    }
 
 
 def adjustment(config: configs.Transcripts) -> Adjust:

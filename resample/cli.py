@@ -29,7 +29,7 @@ COMMANDS = {
     "standin": "serve the offline stand-in on a port",
 }
 
-_OPEN_KEYS = re.compile(r"^(\w+\.(params|headers|options)|standin\.rates)[.=]")
+_OPEN_KEYS = re.compile(r"^(\w+\.(params|headers|options)|standin\.rates|select\.(where|without|strata))[.=]")
 """Keys under which anything may be set: Hydra would ask for a `+` before each."""
 
 

@@ -11,6 +11,8 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from resample.prepare.policies import Truncate
+from resample.prepare.select import Select, check_select
 from resample.types import UserError
 
 ROLES = ("candidate", "simulator", "judge", "control")
@@ -101,13 +103,9 @@ class Transcripts:
     """Images and other parts that are no text: `keep` them, put a `placeholder`, or `exclude` the transcript."""
     supply: str | None = None
     """A file (YAML) with the system prompt and the tool schemas that the logs of a source lack."""
-
-
-@dataclass
-class Truncate:
-    """Where to cut."""
-
-    policy: str = "last_turn"
+    infer_tools: str = "source"
+    """Tool schemas that a log lacks, inferred from calls before the cut (`prefix`), also from other transcripts of the
+    same source, stratum and system prompt (`source`), or not at all (`none`)."""
 
 
 @dataclass
@@ -142,6 +140,7 @@ class RunConfig:
     """`resample run`."""
 
     transcripts: Transcripts = field(default_factory=Transcripts)
+    select: Select = field(default_factory=Select)
     truncate: Truncate = field(default_factory=Truncate)
     candidate: Model = field(default_factory=Model)
     control: Model = field(default_factory=Model)
@@ -255,6 +254,7 @@ def check_run(config: RunConfig) -> None:
         raise UserError(f"confidence={config.confidence}: must lie between 0.5 and 1")
     _check_budget("budget", config.budget)
     check_transcripts(config.transcripts)
+    check_select(config.select)
     _one_of("retry", config.retry, ("none", "failed"))
     _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
     for name in config.baselines:
@@ -279,6 +279,7 @@ def check_transcripts(transcripts: Transcripts) -> None:
     if transcripts.limit is not None:
         _at_least(1, **{"transcripts.limit": transcripts.limit})
     _one_of("transcripts.images", transcripts.images, ("keep", "placeholder", "exclude"))
+    _one_of("transcripts.infer_tools", transcripts.infer_tools, ("none", "prefix", "source"))
 
 
 def _check_model(role: str, model: Model) -> None:

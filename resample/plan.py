@@ -9,8 +9,8 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Container, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -24,8 +24,9 @@ from resample.judging.canaries import Canary
 from resample.judging.judge import PROMPTS as JUDGE_PROMPTS
 from resample.judging.taxonomy import Taxonomy
 from resample.paths import bundled
-from resample.prepare.index import Indexed, index
-from resample.prepare.truncate import policy
+from resample.prepare.index import Fits, Indexed, Wanted, index
+from resample.prepare.policies import policy
+from resample.prepare.tokens import counter_for
 from resample.prompts import prompt_hashes
 from resample.seeds import derive
 from resample.standin.settings import StandInSettings
@@ -50,6 +51,10 @@ class Plan:
     """The roles that talk to a model."""
     adjust: Adjust = as_read
     """What is done to transcripts as they are read."""
+    reading: Mapping[str, Any] = field(default_factory=dict)
+    """The settings that `adjust` comes of, and others that make transcripts what they are."""
+    fits: Fits = lambda prefix: None
+    """Why a prefix cannot be used, though it was cut."""
 
     @property
     def arms(self) -> dict[str, int]:
@@ -65,10 +70,30 @@ class Plan:
         asked = orjson.dumps([_asked(judge), self.taxonomy.hash], option=orjson.OPT_SORT_KEYS)
         return f"{judge.model}:{judge.view}:{hashlib.sha256(asked).hexdigest()[:8]}"
 
+    def wanted(self, purged: Container[str]) -> Wanted:
+        """What is taken of the transcripts, and how it is prepared."""
+        config = self.config
+        return Wanted(
+            path=config.transcripts.path or str(bundled("transcripts")),
+            policy=policy(config.truncate, config.seed),
+            format=config.transcripts.format,
+            limit=config.transcripts.limit,
+            strict=config.transcripts.strict,
+            adjust=self.adjust,
+            select=config.select,
+            seed=config.seed,
+            infer_tools=config.transcripts.infer_tools,
+            fits=self.fits,
+            counter=counter_for(config.candidate.model),
+            purged=purged,
+        )
+
     def identity(self) -> dict[str, Any]:
         """All that may not change under one `out`, by the config key a person knows it by."""
         config = self.config
         identity: dict[str, Any] = {
+            "transcripts": self.reading,
+            "select": asdict(config.select),
             "truncate": asdict(config.truncate),
             "candidate": _asked(config.candidate),
             "simulator": _asked(config.simulator),
@@ -89,7 +114,7 @@ class Plan:
     def facts(self, identity: str, transcripts: str, weighted: bool) -> Facts:
         """What the summary has to know of the run."""
         config = self.config
-        estimand = policy(config.truncate.policy).estimand
+        estimand = policy(config.truncate, config.seed).estimand
         return Facts(
             id=secrets.token_hex(4),
             identity=identity,
@@ -172,13 +197,14 @@ def accept(plan: Plan, store: Store, overrides: list[str]) -> None:
     identity = plan.identity()
     _check_identity(store, identity)
     _check_extends(store, plan.config.samples)
-    excluded: list[Excluded] = []
-    totals = _Totals()
-    store.put_index(totals.watch(_drawn(plan, store.directory, excluded)), excluded)
-    if not totals.used:
-        raise UserError(_nothing_to_do(plan, excluded))
-    hashed = hashlib.sha256(orjson.dumps([identity, totals.hash], option=orjson.OPT_SORT_KEYS)).hexdigest()
-    facts = asdict(plan.facts(hashed, totals.hash, totals.weighted))
+    evidence = store.evidence()
+    entries = index(plan.wanted(store.purged()), store.directory, evidence)
+    store.put_index(_drawn(plan, entries), evidence)
+    transcripts, weighted = store.transcripts()
+    if not store.has_prefixes:
+        raise UserError(_nothing_to_do(plan, store))
+    hashed = hashlib.sha256(orjson.dumps([identity, transcripts], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    facts = asdict(plan.facts(hashed, transcripts, weighted))
     if old := store.get("facts"):
         facts["id"] = old["id"]
     for key, value in {
@@ -188,6 +214,12 @@ def accept(plan: Plan, store: Store, overrides: list[str]) -> None:
         "overrides": overrides,
     }.items():
         store.put(key, value)
+
+
+def _drawn(plan: Plan, entries: Iterable[Indexed | Excluded]) -> Iterator[tuple[Indexed, int] | Excluded]:
+    """Each prefix with its cluster's place in the drawn order."""
+    for entry in entries:
+        yield (entry, derive(plan.config.seed, "draw", entry.cluster)) if isinstance(entry, Indexed) else entry
 
 
 def _check_identity(store: Store, identity: dict[str, Any]) -> None:
@@ -224,54 +256,12 @@ def _check_extends(store: Store, samples: int) -> None:
         )
 
 
-def _drawn(plan: Plan, directory: Path, excluded: list[Excluded]) -> Iterator[tuple[Indexed, int]]:
-    """Each usable transcript's prefix with its cluster's place in the drawn order."""
-    config = plan.config.transcripts
-    entries = index(
-        config.path or str(bundled("transcripts")),
-        config.format,
-        config.limit,
-        config.strict,
-        policy(plan.config.truncate.policy),
-        directory,
-        plan.adjust,
-    )
-    for entry in entries:
-        if isinstance(entry, Indexed):
-            yield entry, derive(plan.config.seed, "draw", entry.cluster)
-        else:
-            excluded.append(entry)
-
-
-class _Totals:
-    """What is said of all used transcripts together, gathered while they pass."""
-
-    def __init__(self) -> None:
-        self.used = 0
-        self.weighted = False
-        self._first_weight: float | None = None
-        self._digest = hashlib.sha256()
-
-    @property
-    def hash(self) -> str:
-        """SHA-256 over the hashes of all used transcripts."""
-        return self._digest.hexdigest()
-
-    def watch(self, rows: Iterable[tuple[Indexed, int]]) -> Iterator[tuple[Indexed, int]]:
-        """Pass the rows on."""
-        for entry, draw in rows:
-            self.used += 1
-            self._first_weight = entry.weight if self._first_weight is None else self._first_weight
-            self.weighted = self.weighted or entry.weight != self._first_weight
-            self._digest.update(entry.sha256.encode())
-            yield entry, draw
-
-
-def _nothing_to_do(plan: Plan, excluded: list[Excluded]) -> str:
+def _nothing_to_do(plan: Plan, store: Store) -> str:
     path = plan.config.transcripts.path
-    if not excluded:
+    first = store.first_excluded()
+    if first is None:
         return f"transcripts.path={path}: no transcripts there"
-    first = excluded[0]
+    total = sum(store.excluded().values())
     where = first.file if first.line is None else f"{first.file}:{first.line}"
     detail = f" ({first.detail})" if first.detail else ""
-    return f"transcripts.path={path}: none of {len(excluded)} is usable; the first: {where}: {first.reason}{detail}"
+    return f"transcripts.path={path}: none of {total} is usable; the first: {where}: {first.reason}{detail}"

@@ -3,7 +3,7 @@ CREATE TABLE IF NOT EXISTS meta (
     value TEXT NOT NULL  -- JSON
 ) WITHOUT ROWID;
 
--- The index: where each used transcript stands, and how it is cut.
+-- The index: where each used transcript stands, and how it is cut. A transcript may have several prefixes.
 CREATE TABLE IF NOT EXISTS prefixes (
     id TEXT PRIMARY KEY,
     transcript TEXT NOT NULL,
@@ -14,23 +14,57 @@ CREATE TABLE IF NOT EXISTS prefixes (
     cluster TEXT NOT NULL,
     stratum TEXT NOT NULL,
     weight REAL NOT NULL,
+    traffic REAL NOT NULL,  -- the transcript's own sampling weight
     cut INTEGER NOT NULL,
     cut_end INTEGER NOT NULL,
-    messages INTEGER NOT NULL,
+    messages INTEGER NOT NULL,  -- in the whole transcript, as are its calls
+    calls INTEGER NOT NULL,
     prior_turns INTEGER NOT NULL,
+    tokens INTEGER NOT NULL,
     tools INTEGER NOT NULL,
     tools_inferred INTEGER NOT NULL,
+    date TEXT,
+    retain_until TEXT,
     missing TEXT NOT NULL,  -- what the log lacks of what the original model saw, by comma
+    toolset TEXT NOT NULL,  -- hash of the inferred tool schemas
     draw INTEGER NOT NULL  -- the place of its cluster in the drawn order
 );
 CREATE INDEX IF NOT EXISTS prefixes_in_drawn_order ON prefixes (draw, cluster, id);
+CREATE INDEX IF NOT EXISTS prefixes_of_a_transcript ON prefixes (transcript);
 
+-- Inferred tool schemas, each list once.
+CREATE TABLE IF NOT EXISTS toolsets (
+    hash TEXT PRIMARY KEY,
+    tools TEXT NOT NULL  -- JSON
+) WITHOUT ROWID;
+
+-- What calls show of the tools of each kind of agent, as the run's first start found it; names and types, no values.
+CREATE TABLE IF NOT EXISTS evidence (
+    agent TEXT NOT NULL,
+    fact TEXT NOT NULL,
+    clusters TEXT NOT NULL  -- up to two of those that show it, hashed
+);
+
+-- What was read and is not used, with what is known of it.
 CREATE TABLE IF NOT EXISTS excluded (
     file TEXT NOT NULL,
     line INTEGER,
     reason TEXT NOT NULL,
-    detail TEXT NOT NULL
+    detail TEXT NOT NULL,
+    transcript TEXT,
+    stratum TEXT,
+    weight REAL,
+    messages INTEGER,
+    calls INTEGER,
+    tools INTEGER,
+    date TEXT
 );
+
+-- Transcripts that were removed from the run: a hash of the id, and when.
+CREATE TABLE IF NOT EXISTS purged (
+    transcript TEXT PRIMARY KEY,
+    purged TEXT NOT NULL
+) WITHOUT ROWID;
 
 CREATE TABLE IF NOT EXISTS rollouts (
     prefix TEXT NOT NULL,

@@ -6,12 +6,13 @@ handed to one writer thread; reading happens on a connection of its own.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -22,6 +23,7 @@ from filelock import FileLock, Timeout
 from resample.formats.exclusions import Excluded
 from resample.judging.render import call_texts, text_of
 from resample.prepare.index import Indexed
+from resample.prepare.schemas import Evidence
 from resample.types import (
     Arm,
     ChatRequest,
@@ -43,7 +45,7 @@ from resample.types import (
 )
 from resample.writer import Writer
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 FILE = "run.sqlite"
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _MAX_BACKLOG = 5000
@@ -62,6 +64,36 @@ class Unit(NamedTuple):
     weight: float
     whole: bool = True
     """Its log has all that the original model saw."""
+
+
+class Purged:
+    """The ids of removed transcripts, of which only hashes are kept."""
+
+    def __init__(self, digests: Iterable[str]) -> None:
+        self._digests = frozenset(digests)
+
+    def __contains__(self, transcript: object) -> bool:
+        return self.digest(str(transcript)) in self._digests
+
+    @staticmethod
+    def digest(transcript: str) -> str:
+        """What is kept of an id."""
+        return hashlib.sha256(transcript.encode()).hexdigest()
+
+
+class TrafficRow(NamedTuple):
+    """A transcript that was read; None where it is not known."""
+
+    reason: str | None
+    """Why it is not used; None if it is."""
+    stratum: str | None
+    weight: float | None
+    """Its own sampling weight."""
+    messages: int | None
+    calls: int | None
+    tools: int | None
+    """Schemas in its log; for a used one, whether there are any."""
+    date: str | None
 
 
 class StoredReply(NamedTuple):
@@ -165,28 +197,47 @@ class Store:
 
     # -- index and plan -----------------------------------------------------------------------------------------
 
-    def put_index(self, rows: Iterable[tuple[Indexed, int]], excluded: Iterable[Excluded]) -> None:
+    def put_index(self, entries: Iterable[tuple[Indexed, int] | Excluded], evidence: Evidence) -> None:
         """Set the index: each prefix with its place in the drawn order, and what is not used.
 
         Raises UserError, and keeps the old one, if a transcript of the old index is missing or has changed.
-        `excluded` is read after `rows`.
+        `evidence` is read after `entries`.
         """
         db = self._db
         db.execute("BEGIN IMMEDIATE")
         try:
             db.execute("CREATE TEMP TABLE incoming AS SELECT * FROM prefixes WHERE 0")
-            insert = f"INSERT INTO incoming VALUES ({_marks(17)})"
-            db.executemany(insert, ((*astuple(entry), draw) for entry, draw in rows))
+            db.execute("DELETE FROM excluded")
+            for entry in entries:
+                if isinstance(entry, Excluded):
+                    facts = entry.facts or (None,) * 7
+                    db.execute(f"INSERT INTO excluded VALUES ({_marks(11)})", (*entry[:4], *facts))
+                else:
+                    indexed, draw = entry
+                    row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)
+                    db.execute(f"INSERT INTO incoming VALUES ({_marks(23)})", row)
             self._check_extension()
             db.execute("DELETE FROM prefixes")
             db.execute("INSERT INTO prefixes SELECT * FROM incoming")
             db.execute("DROP TABLE incoming")
-            db.execute("DELETE FROM excluded")
-            db.executemany("INSERT INTO excluded VALUES (?, ?, ?, ?)", excluded)
+            db.execute("DELETE FROM evidence")
+            db.executemany("INSERT INTO evidence VALUES (?, ?, ?)", evidence.rows())
             db.execute("COMMIT")
         except BaseException:
             db.execute("ROLLBACK")
             raise
+
+    def _put_toolset(self, tools: str) -> str:
+        """Keep a list of schemas once. Returns the hash it goes by; an empty text for none."""
+        if not tools:
+            return ""
+        digest = hashlib.sha256(tools.encode()).hexdigest()[:16]
+        self._db.execute("INSERT OR IGNORE INTO toolsets VALUES (?, ?)", (digest, tools))
+        return digest
+
+    def evidence(self) -> Evidence:
+        """What calls showed of the agents' tools when the run was indexed first; nothing in a new run."""
+        return Evidence(self._db.execute("SELECT * FROM evidence"))
 
     def _check_extension(self) -> None:
         lost = self._db.execute(
@@ -201,20 +252,31 @@ class Store:
                 " choose another out"
             )
 
+    @property
+    def has_prefixes(self) -> bool:
+        """Is there anything to do?"""
+        return self._db.execute("SELECT 1 FROM prefixes LIMIT 1").fetchone() is not None
+
+    def purged(self) -> Purged:
+        """Which transcripts were removed from this run."""
+        return Purged(digest for (digest,) in self._db.execute("SELECT transcript FROM purged"))
+
     def prefixes(self) -> Iterator[tuple[Indexed, int]]:
         """Every prefix with its draw, in drawn order, clusters whole. Reads in pages: the loop may write meanwhile."""
         last = (-1, "", "")
         while True:
             page = self._db.execute(
-                "SELECT * FROM prefixes WHERE (draw, cluster, id) > (?, ?, ?) ORDER BY draw, cluster, id LIMIT 500",
+                "SELECT p.*, t.tools FROM prefixes p LEFT JOIN toolsets t ON t.hash = p.toolset"
+                " WHERE (draw, cluster, id) > (?, ?, ?) ORDER BY draw, cluster, id LIMIT 500",
                 last,
             ).fetchall()
             if not page:
                 return
             for row in page:
                 entry = _indexed(row)
-                last = (row[-1], entry.cluster, entry.prefix)
-                yield entry, row[-1]
+                draw = row[-2]
+                last = (draw, entry.cluster, entry.prefix)
+                yield entry, draw
 
     def units(self) -> list[Unit]:
         """Every prefix of the plan, in drawn order."""
@@ -241,9 +303,30 @@ class Store:
         ).fetchone()
         return {"given": given or 0, "inferred": inferred or 0, "none": none or 0}
 
-    def excluded(self) -> list[Excluded]:
-        """What was read and is not used."""
-        return [Excluded(*row) for row in self._db.execute("SELECT * FROM excluded")]
+    def excluded(self) -> dict[str, int]:
+        """How much was read and is not used, by reason."""
+        return dict(self._db.execute("SELECT reason, count(*) FROM excluded GROUP BY reason ORDER BY reason"))
+
+    def first_excluded(self) -> Excluded | None:
+        """The first of them."""
+        row = self._db.execute("SELECT file, line, reason, detail FROM excluded LIMIT 1").fetchone()
+        return None if row is None else Excluded(*row)
+
+    def transcripts(self) -> tuple[str, bool]:
+        """SHA-256 over the hashes of all used transcripts, and whether the prefixes differ in weight."""
+        digest = hashlib.sha256()
+        for (one,) in self._db.execute("SELECT DISTINCT sha256 FROM prefixes ORDER BY sha256"):
+            digest.update(one.encode())
+        low, high = self._db.execute("SELECT min(weight), max(weight) FROM prefixes").fetchone()
+        return digest.hexdigest(), low != high
+
+    def traffic(self) -> list[TrafficRow]:
+        """One row per transcript that was read, used or not, and per file that could not be."""
+        rows = self._db.execute(
+            "SELECT NULL, stratum, traffic, messages, calls, tools > 0 AND NOT tools_inferred, date FROM prefixes"
+            " GROUP BY transcript UNION ALL SELECT reason, stratum, weight, messages, calls, tools, date FROM excluded"
+        )
+        return [TrafficRow(*row) for row in rows]
 
     # -- rollouts and verdicts ----------------------------------------------------------------------------------
 
@@ -488,6 +571,7 @@ def _marks(count: int) -> str:
 
 
 def _indexed(row: tuple[Any, ...]) -> Indexed:
-    """A row of `prefixes`: its columns stand in the order of Indexed's fields, the draw comes last."""
-    facts: list[Any] = [*row[:14], bool(row[14]), row[15]]
-    return Indexed(*facts)
+    """A row of `prefixes` in the order of Indexed's fields, but for the draw before the tool schemas at its end."""
+    *facts, _hash, _draw, toolset = row
+    entry: list[Any] = [*facts, toolset or ""]
+    return replace(Indexed(*entry), tools_inferred=bool(toolset))

@@ -10,6 +10,7 @@ from typing import Any
 
 from resample.rates import AWARENESS, Rates, Turn, turns_of
 from resample.store import Store, Unit
+from resample.traffic import traffic
 from resample.types import Arm, Source, StopReason, VerdictOutcome
 
 SCHEMA = 1
@@ -75,6 +76,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "standin": facts.standin,
         "estimand": facts.estimand,
         "counts": counts,
+        "traffic": traffic(store),
         "arms": {name: other for name, other in others.items() if name != Arm.CANDIDATE},
         "confidence": facts.confidence,
         "categories": {name: rates.of([name], facts.severities) for name in facts.categories},
@@ -96,7 +98,7 @@ def _counts(store: Store, facts: Facts, units: Sequence[Unit], turns: Sequence[T
     planned = len(units) * facts.arms[Arm.CANDIDATE]
     reasons = Counter(turn.stop_reason for turn in turns)
     failed = {reason.value: n for reason, n in reasons.items() if reason.failed}
-    excluded = Counter(entry.reason for entry in store.excluded())
+    excluded = Counter(store.excluded())
     transcripts = len({unit.transcript for unit in units})
     verdicts = Counter(turn.outcome for turn in turns if not turn.stop_reason.failed)
     unjudged = verdicts.pop(None, 0)

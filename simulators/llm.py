@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
 from resample.judging.render import Block, View, fence, prefix_blocks
+from resample.judging.shorten import Count, fenced_size, shorten, shorten_text
+from resample.prepare.tokens import PER_MESSAGE, rough_count
 from resample.prompts import read_prompt
 from resample.types import (
     ChatModel,
@@ -28,14 +31,33 @@ from resample.types import (
 from simulators.base import recorded_calls
 
 PROMPTS = Path(__file__).parent / "prompts"
+_INSTRUCTIONS, _CONTEXT, _EVIDENCE, _LEFT_OUT = (
+    PROMPTS / f"{name}.txt" for name in ("instructions", "context", "evidence", "left_out")
+)
 EMPTY = "<empty>"
 """What the model writes for an empty output: an empty reply itself is a failure."""
 
 
-class LLMSimulator:
-    """Answers every call with a model."""
+class _Known(NamedTuple):
+    """What a simulator knows of an environment before the rollout."""
 
-    def __init__(self, model: ChatModel, seed: int = 0) -> None:
+    tools: str
+    evidence: list[Block]
+    conversation: list[Block]
+
+
+class LLMSimulator:
+    """Answers every call with a model.
+
+    `room` is what the part that all rollouts of a prefix share may take of the model's window, in tokens by `count`;
+    None is no limit. The conversation is shortened in its middle to fit, the evidence only where it has to be.
+    """
+
+    def __init__(self, model: ChatModel, seed: int = 0, room: int | None = None, count: Count = rough_count) -> None:
+        self.shortened: set[str] = set()
+        """The prefixes, by their ids, of which not all was shown."""
+        self._room = room
+        self._count = count
         self._model = model
         self._seed = seed
 
@@ -46,23 +68,37 @@ class LLMSimulator:
 
     def _shared(self, prefix: Prefix, original: Sequence[Message]) -> Shared:
         """What all rollouts of this prefix have in common, the part common to most first."""
-        tools = "\n".join(orjson.dumps(schema).decode() for schema in prefix.tools.items) or "(no schemas known)"
-        instructions = read_prompt(PROMPTS / "instructions.txt").substitute(tools=tools)
         evidence = [
             block
             for number, (call, output) in enumerate(recorded_calls(prefix, original), start=1)
             for block in _exchange(number, call, output)
         ]
-        context = read_prompt(PROMPTS / "context.txt").substitute(
-            conversation=fence(self._seed, prefix_blocks(prefix, View.ACTIONS)),
-            evidence=self._evidence(evidence),
+        tools = "\n".join(orjson.dumps(schema).decode() for schema in prefix.tools.items) or "(no schemas known)"
+        known = _Known(tools, evidence, prefix_blocks(prefix, View.ACTIONS))
+        shown = known if self._room is None else self._fitted(known, self._room)
+        context = read_prompt(_CONTEXT).substitute(
+            conversation=fence(self._seed, shown.conversation), evidence=self._evidence(shown.evidence)
         )
+        if shown != known:
+            self.shortened.add(prefix.id)
+            context += "\n" + read_prompt(_LEFT_OUT).substitute()
+        instructions = read_prompt(_INSTRUCTIONS).substitute(tools=shown.tools)
         return Shared(({"role": "system", "content": instructions}, {"role": "user", "content": context}))
+
+    def _fitted(self, known: _Known, room: int) -> _Known:
+        """What there is room for beside the prompts: half may be schemas, and three quarters of the rest evidence."""
+        prompts = (_INSTRUCTIONS, _CONTEXT, _EVIDENCE, _LEFT_OUT)
+        room -= sum(self._count(read_prompt(path).template) for path in prompts) + 2 * PER_MESSAGE
+        tools = shorten_text(known.tools, room // 2, self._count)
+        room -= self._count(tools)
+        evidence = shorten(known.evidence, room * 3 // 4, self._count).blocks
+        room -= fenced_size(evidence, self._count)
+        return _Known(tools, evidence, shorten(known.conversation, room, self._count).blocks)
 
     def _evidence(self, blocks: Sequence[Block]) -> str:
         if not blocks:
             return ""
-        return read_prompt(PROMPTS / "evidence.txt").substitute(calls=fence(self._seed, blocks))
+        return read_prompt(_EVIDENCE).substitute(calls=fence(self._seed, blocks))
 
 
 class LLMSession:

@@ -45,7 +45,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "seed=99999999999999999999999"], "seed"),
         (["run", "samples=-3"], "samples=-3: must be at least 1"),
         (["run", "samples=many"], "could not be converted to Integer"),
-        (["run", "truncate=nowhere"], "last_action; last_turn"),
+        (["run", "truncate=nowhere"], "last_action; last_model_call; last_turn"),
         (["run", "transcripts.path=missing.jsonl"], "missing.jsonl"),
         (["run", "transcripts.format=nope"], "canonical"),
         (["run", "candidate.model=gpt"], "must be provider/name"),

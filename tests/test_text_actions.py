@@ -10,8 +10,9 @@ from builders import ScriptedModel, prefix_of, saying
 
 from resample.actions import begins_turn, style
 from resample.engine import _recorded
+from resample.prepare.policies import Truncate, policy
 from resample.prepare.prefix import make_prefix
-from resample.prepare.truncate import Cut, last_action, last_turn
+from resample.prepare.truncate import Cut, Cuts, Recording
 from resample.rollout import play
 from resample.text_actions import PARSERS
 from resample.types import Message, Prefix, Shared, Source, StopReason, ToolCall, ToolOutput, Transcript
@@ -179,8 +180,9 @@ SHELL = [
 def test_outputs_begin_no_turn_and_the_users_own_words_do() -> None:
     agent = style("text:swe_agent")
     assert [i for i in range(len(SHELL)) if begins_turn(agent, SHELL, i)] == [0, 6]
-    assert last_turn(SHELL, agent) == Cut(7, 10)
-    assert last_action(SHELL, agent) == Cut(9, 10)
+    recording = Recording(SHELL, agent)
+    assert policy(Truncate("last_turn")).cuts(recording) == Cuts((Cut(7, 10),))
+    assert policy(Truncate("last_action")).cuts(recording) == Cuts((Cut(9, 10),))
 
 
 def test_several_calls_of_a_message_have_an_output_each() -> None:

@@ -59,6 +59,14 @@ class Reason(StrEnum):
     NO_ASSISTANT = "no assistant message", "there is no turn to resample"
     NOTHING_BEFORE_CUT = "nothing before the cut", "there is no message that a candidate could answer"
     UNANSWERED_CALL = "unanswered tool call before the cut", "the log lacks the output of a call"
+    NO_SUCH_PLACE = "no such place to cut", "the transcript has nothing that truncate asks for"
+    BAD_LABEL = "bad label", "it must be the index of a message, or a list of them"
+
+    # -- transcripts that a run does not take ----------------------------------------------------------------
+    FILTERED = "left out by select", "select.* chose so"
+    NOT_DRAWN = "not drawn", "others of its stratum were drawn for it, and weigh the more"
+    TOO_LONG = "longer than a model's window", "choose a model with a longer window, or fit.simulator/judge=shorten"
+    PURGED = "purged", "resample purge removed it from this run"
 
 
 class Problem(NamedTuple):
@@ -66,6 +74,19 @@ class Problem(NamedTuple):
 
     reason: Reason
     detail: str = ""
+
+
+class Facts(NamedTuple):
+    """What is known of a transcript that is not used, so that it can be compared with those that are."""
+
+    transcript: str
+    stratum: str
+    weight: float
+    messages: int
+    calls: int
+    tools: int
+    """Schemas in its log."""
+    date: str | None
 
 
 class Excluded(NamedTuple):
@@ -77,11 +98,13 @@ class Excluded(NamedTuple):
     reason: str
     """One of `Reason`, as a plain string."""
     detail: str
+    facts: Facts | None = None
+    """None where nothing is known of it: a file that cannot be read, a transcript out of form."""
 
     @classmethod
-    def at(cls, file: str, line: int | None, problem: Problem) -> Excluded:
+    def at(cls, file: str, line: int | None, problem: Problem, facts: Facts | None = None) -> Excluded:
         """A problem at its place."""
-        return cls(file, line, problem.reason.value, problem.detail)
+        return cls(file, line, problem.reason.value, problem.detail, facts)
 
     def error(self) -> UserError:
         """The same, for a user who wants to stop at it."""

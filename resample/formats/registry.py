@@ -114,6 +114,8 @@ def _check(located: Located, seen: Seen, kinship: Kinship, adjust: Adjust) -> Lo
     if problem is None and seen.before(located.transcript.id):
         problem = Problem(Reason.DUPLICATE_ID, repr(located.transcript.id)[:200])
     if problem is None:
+        if located.transcript.metadata.get("source") in FORMATS and located.span is None:
+            kinship.settle(located.transcript)  # before anything changes it: kin stay recognisable
         adjusted = adjust(located.transcript)
         if isinstance(adjusted, Problem):
             problem = adjusted
@@ -121,8 +123,6 @@ def _check(located: Located, seen: Seen, kinship: Kinship, adjust: Adjust) -> Lo
             located = Located(adjusted, located.file, located.line)
     if problem is not None:
         return Excluded.at(located.file, located.line, problem)
-    if located.transcript.metadata.get("source") in FORMATS and located.span is None:
-        kinship.settle(located.transcript)
     body = canonical.body_of(located.transcript)
     if isinstance(body, Problem):
         return Excluded.at(located.file, located.line, body)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from resample.judging.render import View, fence, prefix_blocks, rollout_blocks, schema_block
+from resample.judging.render import Block, View, fence, prefix_blocks, rollout_blocks, schema_block
+from resample.judging.shorten import Count, fenced_size, shorten, shorten_block
 from resample.judging.taxonomy import Taxonomy
 from resample.judging.verdict import UnsupportedFinding, UnusableAnswer, parse_verdict, verdict_schema
+from resample.prepare.tokens import PER_MESSAGE, rough_count
 from resample.prompts import read_prompt
 from resample.types import (
     ChatModel,
@@ -24,13 +27,31 @@ from resample.types import (
 )
 
 PROMPTS = Path(__file__).parent / "prompts"
+_CONVERSATION = PROMPTS / "conversation.txt"
+_LEFT_OUT = PROMPTS / "left_out.txt"
 ASKS = 2
 
 
 class LLMJudge:
-    """Classifies rollouts with a model, by a taxonomy."""
+    """Classifies rollouts with a model, by a taxonomy.
 
-    def __init__(self, model: ChatModel, taxonomy: Taxonomy, view: str = View.FULL, seed: int = 0) -> None:
+    `room` is what the instructions and the conversation before the turn may take of the model's window, in tokens by
+    `count`; None is no limit. A longer conversation is shortened in its middle. The turn itself never is.
+    """
+
+    def __init__(
+        self,
+        model: ChatModel,
+        taxonomy: Taxonomy,
+        view: str = View.FULL,
+        seed: int = 0,
+        room: int | None = None,
+        count: Count = rough_count,
+    ) -> None:
+        self.shortened: set[str] = set()
+        """The prefixes, by their ids, whose conversation did not fit."""
+        self._room = room
+        self._count = count
         self._model = model
         self._taxonomy = taxonomy
         self._view = View(view)
@@ -69,10 +90,20 @@ class LLMJudge:
         return failure
 
     def _shared(self, prefix: Prefix) -> Shared:
-        blocks = [schema_block(prefix.tools.items), *prefix_blocks(prefix, self._view)]
-        text = fence(self._seed, blocks)
-        content = read_prompt(PROMPTS / "conversation.txt").substitute(conversation=text)
+        tools, conversation = schema_block(prefix.tools.items), prefix_blocks(prefix, self._view)
+        blocks = [tools, *conversation] if self._room is None else self._fitted(tools, conversation, self._room)
+        content = read_prompt(_CONVERSATION).substitute(conversation=fence(self._seed, blocks))
+        if blocks != [tools, *conversation]:
+            self.shortened.add(prefix.id)
+            content += "\n" + read_prompt(_LEFT_OUT).substitute()
         return Shared((self._instructions, {"role": "user", "content": content}))
+
+    def _fitted(self, tools: Block, conversation: Sequence[Block], room: int) -> list[Block]:
+        """The blocks in what the prompts leave of the room; the schemas may take half of it."""
+        prompts = (self._instructions["content"], *(read_prompt(path).template for path in (_CONVERSATION, _LEFT_OUT)))
+        room -= sum(map(self._count, prompts)) + 2 * PER_MESSAGE
+        tools = shorten_block(tools, room // 2, self._count)
+        return [tools, *shorten(conversation, room - fenced_size([tools], self._count), self._count).blocks]
 
     def _turn(self, rollout: Rollout) -> Message:
         text = fence(self._seed, rollout_blocks(rollout, self._view))

@@ -27,20 +27,12 @@ FREE = Price(0.0, 0.0, 0.0)
 """For what runs here: the stand-in, and recorded turns."""
 
 
-@cache
 def price_of(model: str) -> Price | None:
     """The price of a model named `provider/name`; None where none is known.
 
     A price of 0 in the map stands for an unknown one or a trial as often as for a gift, and counts as none.
     """
-    provider, _, name = model.partition("/")
-    prices = _price_map()
-    entry = prices.get(model)
-    if entry is None and name:
-        entry = prices.get(name)
-        # The same name may be another provider's model, at another price.
-        if entry is not None and not _is_of(provider, str(entry.get("litellm_provider", ""))):
-            entry = None
+    entry = map_entry(model)
     return _price(entry) if entry is not None else None
 
 
@@ -51,6 +43,20 @@ def cost(usage: Usage, price: Price | None) -> float | None:
     fresh = usage.prompt_tokens - usage.cached_tokens
     prompt = fresh * price.prompt + usage.cached_tokens * price.cached
     return prompt + usage.completion_tokens * price.completion
+
+
+@cache
+def map_entry(model: str) -> dict[str, Any] | None:
+    """What the price map has of a model named `provider/name`; None where it has nothing."""
+    provider, _, name = model.partition("/")
+    entries = _price_map()
+    entry = entries.get(model)
+    if entry is None and name:
+        entry = entries.get(name)
+        # The same name may be another provider's model, with other terms.
+        if entry is not None and not _is_of(provider, str(entry.get("litellm_provider", ""))):
+            entry = None
+    return entry
 
 
 def _is_of(provider: str, owner: str) -> bool:

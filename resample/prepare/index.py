@@ -1,30 +1,41 @@
-"""Transcripts are indexed, not loaded: what a run keeps of each is where it stands, and how it is cut.
+"""From a collection to the prefixes of a run: survey every transcript, draw, and prepare what was drawn.
 
-Memory does not grow with the collection. Transcripts that do not stand as canonical JSON lines in a plain
-file are first written so, into `transcripts.jsonl` of the run directory: the same input gives the same bytes
-there, so that a run can be resumed and extended.
+Transcripts are indexed, not loaded: what a run keeps of each is where it stands, and how it is cut. Memory does not
+grow with the collection. Transcripts that do not stand as canonical JSON lines in a plain file are first written so,
+into `transcripts.jsonl` of the run directory: the same input gives the same bytes there, so that a run can be resumed
+and extended.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+
+import orjson
 
 from resample.formats import canonical
 from resample.formats.adjust import Adjust, as_read
 from resample.formats.base import Located, Span
-from resample.formats.exclusions import Excluded, Problem, Reason
+from resample.formats.exclusions import Excluded, Facts, Problem, Reason
 from resample.formats.registry import Item, read
+from resample.prepare.kin import Kin
+from resample.prepare.policies import Policy
 from resample.prepare.prefix import make_prefix, style_of
-from resample.prepare.truncate import Cut, Policy
-from resample.types import Message, Prefix, Transcript, UserError
+from resample.prepare.schemas import Evidence, facts_in, schemas_from
+from resample.prepare.select import Select, problem_with, stratum_of
+from resample.prepare.survey import Survey, Surveyed
+from resample.prepare.tokens import TokenCounter, counter_for, prompt_tokens
+from resample.prepare.truncate import Cut, Cuts, Recording
+from resample.types import TOOLS, Message, Missing, Prefix, ToolSchema, Transcript, UserError
 
 FILE = "transcripts.jsonl"
+
+Fits = Callable[[Prefix], Problem | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,39 +55,67 @@ class Indexed:
     cluster: str
     stratum: str
     weight: float
+    """Of the prefix: of its transcript, of those it was drawn for, and of the turns it was drawn from."""
+    traffic: float
+    """The transcript's own sampling weight."""
     cut: int
     cut_end: int
     messages: int
     """In the whole transcript."""
+    calls: int
+    """In the whole transcript."""
     prior_turns: int
+    tokens: int
+    """Of the prefix, estimated."""
     tools: int
     """Tool schemas the candidate is given."""
     tools_inferred: bool
+    date: str | None
+    """When it was recorded."""
+    retain_until: str | None
     missing: str = ""
     """What the log lacks of what the original model saw (`types.Missing`), by comma; empty if it is all there."""
+    toolset: str = ""
+    """The inferred tool schemas, as a JSON list; empty where the log has its own, or there are none."""
 
 
-def index(
-    path: str | Path,
-    format: str,
-    limit: int | None,
-    strict: bool,
-    policy: Policy,
-    work_dir: Path,
-    adjust: Adjust = as_read,
-) -> Iterator[Indexed | Excluded]:
-    """What a run can use of a collection, and what it cannot, in order, read as it is asked for.
+@dataclass(frozen=True)
+class Wanted:
+    """What a run takes of a collection, and how it prepares it."""
 
-    `limit` counts usable transcripts, and reading stops there (null: never). `work_dir` is the run directory: foreign
-    transcripts, and those that `adjust` changes, are written there, and nothing in it is taken for input. Raises
+    path: str | Path
+    policy: Policy
+    format: str = "auto"
+    limit: int | None = None
+    """Usable transcripts to survey; reading stops there."""
+    strict: bool = False
+    adjust: Adjust = as_read
+    select: Select = field(default_factory=Select)
+    seed: int = 0
+    infer_tools: str = "source"
+    """Where tool schemas that a log lacks come from: `none`, the `prefix` alone, or also others of its `source`."""
+    fits: Fits = lambda prefix: None
+    """Why a prefix cannot be used, though it was cut; None if it can."""
+    counter: TokenCounter = field(default_factory=lambda: counter_for(""))
+    purged: Container[str] = frozenset()
+    """Ids of transcripts that were removed from this run."""
+
+
+def index(wanted: Wanted, work_dir: Path, evidence: Evidence | None = None) -> Iterator[Indexed | Excluded]:
+    """What a run can use of a collection, and what it does not use.
+
+    `work_dir` is the run directory: foreign transcripts, and those that `adjust` changes, are written there, and
+    nothing in it is taken for input. `evidence` is that of the run so far, if it has been indexed before. Raises
     UserError where `formats.read` does (with `strict` also for the first malformed transcript), and if transcripts
     that were written there earlier differ from what is read now.
     """
-    return _index(read(path, format, strict=strict, skip=work_dir, adjust=adjust), limit, policy, work_dir)
+    items = read(wanted.path, wanted.format, strict=wanted.strict, skip=work_dir, adjust=wanted.adjust)
+    return _index(items, wanted, work_dir, Evidence() if evidence is None else evidence)
 
 
-def load(indexed: Indexed) -> Transcript:
+def load(indexed: Indexed | Surveyed) -> Transcript:
     """Read a transcript again, from its place. Raises UserError if it is not the one that was indexed."""
+    name = indexed.transcript if isinstance(indexed, Indexed) else indexed.facts.transcript
     try:
         with Path(indexed.file).open("rb") as file:
             file.seek(indexed.offset)
@@ -85,69 +124,213 @@ def load(indexed: Indexed) -> Transcript:
         raise UserError(f"{indexed.file}: cannot be read any more: {error.strerror}") from None
     if hashlib.sha256(data).hexdigest() != indexed.sha256:
         raise UserError(
-            f"{indexed.file}: has changed since the run began (at transcript {indexed.transcript!r}):"
+            f"{indexed.file}: has changed since the run began (at transcript {name!r}):"
             " put the old file back, or begin a new run"
         )
     transcript = canonical.parse(data)
     if isinstance(transcript, Problem):
-        raise AssertionError(f"{indexed.transcript}: was read before, and is now {transcript.reason}")
+        raise AssertionError(f"{name}: was read before, and is now {transcript.reason}")
     return transcript
 
 
 def open_prefix(indexed: Indexed) -> tuple[Prefix, tuple[Message, ...]]:
     """Read a transcript again, and cut it: its prefix and its original turn."""
-    return make_prefix(load(indexed), Cut(indexed.cut, indexed.cut_end))
+    tools = orjson.loads(indexed.toolset) if indexed.toolset else []
+    return make_prefix(load(indexed), Cut(indexed.cut, indexed.cut_end), tools)
 
 
-def _index(items: Iterator[Item], limit: int | None, policy: Policy, work_dir: Path) -> Iterator[Indexed | Excluded]:
-    used = 0
-    with closing(_Written(work_dir)) as written:
-        while used != limit and (item := next(items, None)) is not None:
+def _index(items: Iterator[Item], wanted: Wanted, work_dir: Path, evidence: Evidence) -> Iterator[Indexed | Excluded]:
+    with closing(Survey()) as survey, closing(_Written(work_dir)) as written:
+        while survey.count != wanted.limit and (item := next(items, None)) is not None:
             if isinstance(item, Located):
-                if item.span is None:
-                    item = written.put(item)
-                entry = _entry(item, policy)
-                used += isinstance(entry, Indexed)
-                yield entry
+                entry = _survey(item, wanted, written, evidence)
+                if isinstance(entry, Surveyed):
+                    survey.put(entry)
+                else:
+                    yield entry
             elif isinstance(item, Excluded):
                 yield item
+        survey.draw(wanted.select, wanted.seed)
+        yield from survey.not_drawn()
+        yield from _prepared(survey, wanted, evidence)
 
 
-def _entry(located: Located, policy: Policy) -> Indexed | Excluded:
+# -- the survey: every transcript, once -----------------------------------------------------------------------------
+
+
+def _survey(located: Located, wanted: Wanted, written: _Written, evidence: Evidence) -> Surveyed | Excluded:
     transcript = located.transcript
-    cut = _cut(transcript, policy)
-    if isinstance(cut, Problem):
-        detail = f"transcript {transcript.id!r}" + (f": {cut.detail}" if cut.detail else "")
-        return Excluded.at(located.file, located.line, Problem(cut.reason, detail))
+    if transcript.id in wanted.purged:
+        return Excluded(located.file, located.line, Reason.PURGED, "")
+    if located.span is None:
+        located = written.put(located)
     if located.span is None:
         raise AssertionError("a transcript without a place")
-    prefix, _ = make_prefix(transcript, cut)
-    return Indexed(
-        prefix=prefix.id,
+    try:
+        style = style_of(transcript)
+    except UserError as error:
+        return _excluded(located, Problem(Reason.UNKNOWN_ACTION_PARSER, str(error)), _facts(transcript, 0, wanted))
+    calls = sum(len(style.calls(message)) for message in transcript.messages if message["role"] == "assistant")
+    facts = _facts(transcript, calls, wanted)
+    found = problem_with(transcript, wanted.select)
+    if found is None and _lacks_tools(transcript) and wanted.infer_tools == "source":
+        evidence.add(agent_of(transcript), _cluster(transcript), facts_in(transcript.messages, style))
+    cuts = found or wanted.policy.cuts(
+        Recording(transcript.messages, style, transcript.id, transcript.metadata.get("labels") or {})
+    )
+    if not isinstance(cuts, Problem):
+        cuts = _fitting(transcript, cuts, wanted.fits)
+    if isinstance(cuts, Problem):
+        return _excluded(located, cuts, facts)
+    return Surveyed(facts, located.file, located.line, *located.span, cuts)
+
+
+def _excluded(located: Located, problem: Problem, facts: Facts) -> Excluded:
+    detail = f"transcript {facts.transcript!r}" + (f": {problem.detail}" if problem.detail else "")
+    return Excluded.at(located.file, located.line, Problem(problem.reason, detail), facts)
+
+
+def _facts(transcript: Transcript, calls: int, wanted: Wanted) -> Facts:
+    metadata = transcript.metadata
+    date = metadata.get("date")
+    return Facts(
         transcript=transcript.id,
-        file=located.file,
-        offset=located.span.offset,
-        length=located.span.length,
-        sha256=located.span.sha256,
-        cluster=prefix.cluster,
-        stratum=prefix.stratum,
-        weight=prefix.weight,
-        cut=cut.index,
-        cut_end=cut.end,
+        stratum=stratum_of(metadata, wanted.select),
+        weight=weight_of(metadata),
         messages=len(transcript.messages),
-        prior_turns=prefix.prior_turns,
-        tools=len(prefix.tools.items),
-        tools_inferred=prefix.tools_inferred,
-        missing=",".join(transcript.metadata.get("missing") or ()),
+        calls=calls,
+        tools=len(transcript.tools),
+        date=date if isinstance(date, str) else None,
     )
 
 
-def _cut(transcript: Transcript, policy: Policy) -> Cut | Problem:
-    try:
-        agent = style_of(transcript)
-    except UserError as error:
-        return Problem(Reason.UNKNOWN_ACTION_PARSER, str(error))
-    return policy.cut(transcript.messages, agent)
+def _fitting(transcript: Transcript, cuts: Cuts, fits: Fits) -> Cuts | Problem:
+    """The cuts whose prefixes can be used; the first problem if there are none."""
+    kept: list[Cut] = []
+    problems: list[Problem] = []
+    for cut in cuts.cuts:
+        if problem := fits(make_prefix(transcript, cut)[0]):
+            problems.append(problem)
+        else:
+            kept.append(cut)
+    return Cuts(tuple(kept), cuts.passed_over + len(problems)) if kept else problems[0]
+
+
+def weight_of(metadata: dict[str, Any]) -> float:
+    """The sampling weight of a transcript."""
+    weight = metadata.get("weight")
+    return 1.0 if weight is None else float(weight)
+
+
+def agent_of(transcript: Transcript) -> str:
+    """Which transcripts are of agents with the same tools, as far as a log tells: source, stratum, system prompt."""
+    spoken = (i for i, message in enumerate(transcript.messages) if message["role"] not in ("system", "developer"))
+    head = [canonical_text(message) for message in transcript.messages[: next(spoken, None)]]
+    prompt = hashlib.sha256("\0".join(head).encode()).hexdigest()[:16] if head else ""
+    metadata = transcript.metadata
+    return "\0".join((metadata.get("source") or "", metadata.get("stratum") or "", prompt))
+
+
+def canonical_text(message: Message) -> str:
+    """The content of a message, as a text that is the same for the same content."""
+    content = message.get("content")
+    return content if isinstance(content, str) else orjson.dumps(content).decode()
+
+
+def _cluster(transcript: Transcript) -> str:
+    return transcript.metadata.get("cluster") or transcript.id
+
+
+def _lacks_tools(transcript: Transcript) -> bool:
+    return not transcript.tools and (transcript.metadata.get("actions") or TOOLS) == TOOLS
+
+
+# -- preparation: what was drawn ------------------------------------------------------------------------------------
+
+
+def _prepared(survey: Survey, wanted: Wanted, evidence: Evidence) -> Iterator[Indexed]:
+    """The prefixes of what was drawn, in the order it was read, with near-duplicates in one cluster."""
+    measure = _Measure(wanted.counter)
+    with closing(Kin(wanted.select.near_duplicates)) as kin:
+        for surveyed, factor in survey.drawn():
+            transcript = load(surveyed)
+            for cut in surveyed.cuts.cuts:
+                tools = _tools_for(transcript, cut, wanted, evidence)
+                prefix, _ = make_prefix(transcript, cut, tools)
+                entry = _indexed(surveyed, factor, transcript, cut, prefix, measure.tokens(prefix))
+                kin.put(prefix.cluster, astuple(entry))
+            kin.compare(prefix.cluster, _said(prefix))
+        for cluster, values in kin.entries():
+            yield replace(Indexed(*values), cluster=cluster)
+
+
+def _tools_for(transcript: Transcript, cut: Cut, wanted: Wanted, evidence: Evidence) -> list[ToolSchema]:
+    """The tool schemas to infer, where the log has none."""
+    if not _lacks_tools(transcript) or wanted.infer_tools == "none":
+        return []
+    facts = list(facts_in(transcript.messages[: cut.index], style_of(transcript)))
+    if Missing.TOOL_SCHEMAS in (transcript.metadata.get("missing") or ()) or facts:
+        facts += evidence.beside(agent_of(transcript), _cluster(transcript))
+    return schemas_from(facts)
+
+
+def _indexed(
+    surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut, prefix: Prefix, tokens: int
+) -> Indexed:
+    facts, metadata = surveyed.facts, transcript.metadata
+    return Indexed(
+        prefix=prefix.id,
+        transcript=facts.transcript,
+        file=surveyed.file,
+        offset=surveyed.offset,
+        length=surveyed.length,
+        sha256=surveyed.sha256,
+        cluster=prefix.cluster,
+        stratum=facts.stratum,
+        weight=facts.weight * factor * cut.stands_for,
+        traffic=facts.weight,
+        cut=cut.index,
+        cut_end=cut.end,
+        messages=facts.messages,
+        calls=facts.calls,
+        prior_turns=prefix.prior_turns,
+        tokens=tokens,
+        tools=len(prefix.tools.items),
+        tools_inferred=prefix.tools_inferred,
+        date=facts.date,
+        retain_until=metadata.get("retain_until"),
+        missing=",".join(metadata.get("missing") or ()),
+        toolset=orjson.dumps(prefix.tools.items).decode() if prefix.tools_inferred else "",
+    )
+
+
+def _said(prefix: Prefix) -> Iterator[str]:
+    """What tells a conversation from others: not its system prompt, which may be that of thousands."""
+    return (
+        canonical_text(message) for message in prefix.messages.items if message["role"] not in ("system", "developer")
+    )
+
+
+class _Measure:
+    """How many tokens prefixes have: the first ones are counted, the others estimated from their bytes.
+
+    Counting takes longer than all the rest of the preparation; where a window is near, `fits` counts.
+    """
+
+    _COUNTED = 100
+
+    def __init__(self, counter: TokenCounter) -> None:
+        self._counter = counter
+        self._count = self._bytes = self._tokens = 0
+
+    def tokens(self, prefix: Prefix) -> int:
+        """Tokens of a prefix, tools included."""
+        size = len(prefix.messages.wire) + len(prefix.tools.wire)
+        if self._count < self._COUNTED and size < 1_000_000:
+            counted = prompt_tokens(self._counter, prefix.messages.items, prefix.tools.items)
+            self._count, self._bytes, self._tokens = self._count + 1, self._bytes + size, self._tokens + counted
+            return counted
+        return round(size * self._tokens / self._bytes) if self._bytes else size // 2
 
 
 class _Written:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from resample.actions import ActionStyle, style_in
 from resample.prepare.schemas import infer
-from resample.prepare.truncate import Cut, count_turns
-from resample.types import TOOLS, Message, Prefix, Shared, Transcript
+from resample.prepare.truncate import Cut, turns_in
+from resample.types import TOOLS, Message, Prefix, Shared, ToolSchema, Transcript
 
 _REASONING_PARTS = ("thinking", "redacted_thinking", "reasoning")
 _CALL_BODIES = {"function": ("name", "arguments"), "custom": ("name", "input")}
@@ -22,13 +23,20 @@ def style_of(transcript: Transcript) -> ActionStyle:
     return style_in(metadata.get("actions") or TOOLS, metadata.get("harness"))
 
 
-def make_prefix(transcript: Transcript, cut: Cut) -> tuple[Prefix, tuple[Message, ...]]:
-    """Cut a valid transcript. The prefix has what goes over the wire, the original turn all there is."""
+def make_prefix(
+    transcript: Transcript, cut: Cut, inferred: Sequence[ToolSchema] | None = None
+) -> tuple[Prefix, tuple[Message, ...]]:
+    """Cut a valid transcript. The prefix has what goes over the wire, the original turn all there is.
+
+    `inferred` are the schemas to be used where the log has none; by default what its calls before the cut show.
+    """
     metadata = transcript.metadata
     actions = metadata.get("actions") or TOOLS
     agent = style_of(transcript)
     before = transcript.messages[: cut.index]
-    tools = (transcript.tools or infer(before, agent)) if actions == TOOLS else []
+    tools: Sequence[ToolSchema] = ()
+    if actions == TOOLS:
+        tools = transcript.tools or (infer(before, agent) if inferred is None else inferred)
     messages, schemas = Shared(tuple(map(wire_message, before))), Shared(tuple(tools))
     prefix = Prefix(
         id=_identity(transcript.id, messages, schemas),
@@ -39,7 +47,7 @@ def make_prefix(transcript: Transcript, cut: Cut) -> tuple[Prefix, tuple[Message
         cluster=metadata.get("cluster") or transcript.id,
         stratum=metadata.get("stratum") or "",
         weight=float(_given(metadata, "weight", 1.0)),
-        prior_turns=count_turns(before, agent),
+        prior_turns=len(turns_in(before, agent)),
         actions=actions,
         harness=frozenset(index for index in metadata.get("harness") or () if index < cut.index),
         terminal_tools=frozenset(metadata.get("terminal_tools") or ()),

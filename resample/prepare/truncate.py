@@ -1,145 +1,144 @@
-"""Where a transcript is cut: policies, each with the estimand of the rates that come of it (method.md, 1).
-
-No policy cuts between a call and its output.
-"""
+"""Where turns begin and end, and where a transcript can be cut: never between a call and its output."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
 
 from resample.actions import ActionStyle, begins_turn
 from resample.formats.exclusions import Problem, Reason
-from resample.types import Message, UserError
+from resample.types import Message
 
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """`messages[:index]` is the prefix, `messages[index:end]` the original turn."""
+    """`messages[:index]` is the prefix, `messages[index:end]` the original turn, or what is left of it."""
 
     index: int
     end: int
+    stands_for: float = 1.0
+    """Of how many turns of its transcript this one was drawn: its weight within the transcript."""
 
 
-class Estimand(NamedTuple):
-    """What a rate over prefixes of this policy is a rate of."""
+class Cuts(NamedTuple):
+    """The cuts of one transcript, in order."""
 
-    unit: str
-    population: str
-    cut: str
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """A truncation policy."""
-
-    name: str
-    estimand: Estimand
-    cut: Callable[[Sequence[Message], ActionStyle], Cut | Problem]
-    """Where to cut these messages, or why that cannot be done."""
+    cuts: tuple[Cut, ...]
+    passed_over: int = 0
+    """Places that the policy asks for where no cut is possible: a call before them was never answered."""
 
 
-def policy(name: str) -> Policy:
-    """The policy of that name. Raises UserError with the names there are."""
-    if name not in POLICIES:
-        raise UserError(f"truncate.policy={name}: must be one of {', '.join(POLICIES)}")
-    return POLICIES[name]
+class Turn(NamedTuple):
+    """A turn that holds an assistant message, by indices of messages."""
+
+    first: int
+    """Its first assistant message: what stands before it was said to the agent."""
+    last: int
+    """Its last assistant message."""
+    end: int
+    """One past its last message."""
 
 
-def last_turn(messages: Sequence[Message], style: ActionStyle) -> Cut | Problem:
-    """Before the first assistant message of the last turn that has one."""
-    last = _last_assistant(messages)
-    if last is None:
-        return Problem(Reason.NO_ASSISTANT)
-    start = last
-    while start > 0 and not begins_turn(style, messages, start):
-        start -= 1
-    index = next(i for i in range(start, last + 1) if messages[i]["role"] == "assistant")
-    return _checked(messages, Cut(index, turn_end(messages, last, style)))
+@dataclass(frozen=True)
+class Recording:
+    """A transcript as the policies look at it."""
+
+    messages: Sequence[Message]
+    style: ActionStyle
+    id: str = ""
+    labels: Mapping[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def turns(self) -> list[Turn]:
+        """Every turn that holds an assistant message."""
+        return turns_in(self.messages, self.style)
+
+    @cached_property
+    def actions(self) -> list[int]:
+        """The first message of each action.
+
+        Assistant messages in a row are one: few providers take a prompt that ends with half of it.
+        """
+        roles = ["", *(message["role"] for message in self.messages)]
+        return [i for i in range(len(self.messages)) if roles[i + 1] == "assistant" != roles[i]]
+
+    def action_of(self, index: int) -> int | None:
+        """The action that a message belongs to: its own, or that whose calls it answers, or the one that answers it."""
+        spoken = self.messages[index]["role"] == "assistant" or self.style.is_output(self.messages, index)
+        before = [start for start in self.actions if start <= index]
+        after = [start for start in self.actions if start > index]
+        return before[-1] if spoken and before else after[0] if after and not spoken else None
+
+    def cuts(self, places: Iterable[int]) -> Cuts | Problem:
+        """A cut before each of these assistant messages, in order, where one is possible; a problem if nowhere."""
+        found: list[Cut] = []
+        problems: list[Problem] = []
+        turns = iter(self.turns)
+        turn = next(turns)
+        for place in places:
+            while turn.last < place:
+                turn = next(turns)
+            if problem := self._problem(place):
+                problems.append(problem)
+            else:
+                found.append(Cut(place, turn.end))
+        return Cuts(tuple(found), len(problems)) if found else problems[0]
+
+    def _problem(self, place: int) -> Problem | None:
+        """Why it cannot be cut before this assistant message."""
+        if place <= self._opening:
+            return Problem(Reason.NOTHING_BEFORE_CUT)
+        if self._unanswered is not None and place >= self._unanswered.noticed:
+            return Problem(Reason.UNANSWERED_CALL, f"message {self._unanswered.caller}")
+        return None
+
+    @cached_property
+    def _opening(self) -> int:
+        """The number of assistant messages before any other one."""
+        others = (i for i, message in enumerate(self.messages) if message["role"] != "assistant")
+        return next(others, len(self.messages))
+
+    @cached_property
+    def _unanswered(self) -> _Unanswered | None:
+        """The first call whose output does not follow at once, as providers demand."""
+        waiting: set[str] = set()
+        caller = 0
+        for index, message in enumerate(self.messages):
+            if message["role"] == "tool":
+                waiting.discard(message.get("tool_call_id", ""))
+                continue
+            if waiting:
+                return _Unanswered(caller, index)
+            if message["role"] == "assistant":
+                caller = index
+                waiting = {call["id"] for call in message.get("tool_calls") or ()}
+        return None
 
 
-def last_action(messages: Sequence[Message], style: ActionStyle) -> Cut | Problem:
-    """Before the last assistant message."""
-    last = _last_assistant(messages)
-    if last is None:
-        return Problem(Reason.NO_ASSISTANT)
-    index = last
-    while index > 0 and messages[index - 1]["role"] == "assistant":
-        index -= 1  # messages in a row are one action: no provider takes a prompt that ends with half of it
-    return _checked(messages, Cut(index, turn_end(messages, last, style)))
+class _Unanswered(NamedTuple):
+    caller: int
+    noticed: int
+    """The message that stands where its output should."""
 
 
-_POPULATION = "the transcripts that were included, one {unit} each"
-
-POLICIES = {
-    "last_turn": Policy(
-        "last_turn",
-        Estimand(
-            "final turn",
-            _POPULATION.format(unit="final turn"),
-            "before the first assistant message of the last turn that has one;"
-            " this is where a conversation ended, not a turn drawn at random",
-        ),
-        last_turn,
-    ),
-    "last_action": Policy(
-        "last_action",
-        Estimand(
-            "last action",
-            _POPULATION.format(unit="last action"),
-            "before the last assistant message, with what the agent did earlier in that turn in the prefix;"
-            " this is where a conversation ended, not an action drawn at random",
-        ),
-        last_action,
-    ),
-}
-
-
-def turn_end(messages: Sequence[Message], index: int, style: ActionStyle) -> int:
-    """Where the turn of the last assistant message, at `index`, ends: after the outputs that follow it."""
-    later = range(index + 1, len(messages))
-    begun = (i for i in later if begins_turn(style, messages, i) or messages[i]["role"] in ("system", "developer"))
-    return next(begun, len(messages))
-
-
-def count_turns(messages: Sequence[Message], style: ActionStyle) -> int:
-    """The number of turns that hold an assistant message."""
-    turns = 0
-    counted = False
+def turns_in(messages: Sequence[Message], style: ActionStyle) -> list[Turn]:
+    """Every turn that holds an assistant message, in order."""
+    turns: list[Turn] = []
+    first = last = None
     for index, message in enumerate(messages):
-        if begins_turn(style, messages, index):
-            counted = False
-        if message["role"] == "assistant" and not counted:
-            turns, counted = turns + 1, True
+        if begins_turn(style, messages, index) and first is not None and last is not None:
+            turns.append(Turn(first, last, _end(messages, last, index)))
+            first = None
+        if message["role"] == "assistant":
+            first, last = (index if first is None else first), index
+    if first is not None and last is not None:
+        turns.append(Turn(first, last, _end(messages, last, len(messages))))
     return turns
 
 
-def _last_assistant(messages: Sequence[Message]) -> int | None:
-    return next((i for i in reversed(range(len(messages))) if messages[i]["role"] == "assistant"), None)
-
-
-def _checked(messages: Sequence[Message], cut: Cut) -> Cut | Problem:
-    before = messages[: cut.index]
-    if all(message["role"] == "assistant" for message in before):
-        return Problem(Reason.NOTHING_BEFORE_CUT)
-    unanswered = _unanswered(before)
-    if unanswered is not None:
-        return Problem(Reason.UNANSWERED_CALL, f"message {unanswered}")
-    return cut
-
-
-def _unanswered(messages: Sequence[Message]) -> int | None:
-    """The first message with a call whose output does not follow at once, as providers demand."""
-    waiting: set[str] = set()
-    caller = 0
-    for index, message in enumerate(messages):
-        if message["role"] == "tool":
-            waiting.discard(message.get("tool_call_id", ""))
-            continue
-        if waiting:
-            return caller
-        if message["role"] == "assistant":
-            caller = index
-            waiting = {call["id"] for call in message.get("tool_calls") or ()}
-    return caller if waiting else None
+def _end(messages: Sequence[Message], last: int, limit: int) -> int:
+    """A turn ends after the outputs of its last assistant message; what a system says then is no part of it."""
+    later = range(last + 1, limit)
+    return next((i for i in later if messages[i]["role"] in ("system", "developer")), limit)

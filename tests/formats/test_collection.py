@@ -11,8 +11,8 @@ import orjson
 import pytest
 
 from resample.formats import FORMATS, Excluded, Located, Skipped, read
-from resample.prepare.index import Indexed, index, open_prefix
-from resample.prepare.truncate import policy
+from resample.prepare.index import Indexed, Wanted, index, open_prefix
+from resample.prepare.policies import Truncate, policy
 from resample.types import UserError
 
 
@@ -212,7 +212,7 @@ def test_odd_values_anywhere_never_crash_and_what_is_used_is_valid(tmp_path: Pat
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines))
     for format in ("canonical", "openai_chat"):
         work_dir = tmp_path / format
-        items = list(index(tmp_path / "a.jsonl", format, None, False, policy("last_turn"), work_dir))
+        items = list(index(Wanted(tmp_path / "a.jsonl", policy(Truncate()), format), work_dir))
         assert len(items) >= len(lines)
         for item in items:
             if isinstance(item, Indexed):

@@ -11,11 +11,11 @@ import orjson
 import pytest
 
 from resample.formats import Excluded, canonical
-from resample.prepare.index import Indexed, index, load, open_prefix
-from resample.prepare.truncate import policy
+from resample.prepare.index import Indexed, Wanted, index, load, open_prefix
+from resample.prepare.policies import Truncate, policy
 from resample.types import Transcript, UserError
 
-LAST_TURN = policy("last_turn")
+LAST_TURN = policy(Truncate())
 
 
 def chat(number: int) -> list[dict[str, Any]]:
@@ -32,8 +32,7 @@ def transcript(number: int, **metadata: Any) -> Transcript:
 
 
 def run(path: Path | str, work_dir: Path, **changes: Any) -> list[Indexed | Excluded]:
-    options: dict[str, Any] = {"format": "auto", "limit": None, "strict": False, "policy": LAST_TURN}
-    return list(index(path, **{**options, **changes}, work_dir=work_dir))
+    return list(index(Wanted(path, **{"policy": LAST_TURN, **changes}), work_dir))
 
 
 def used(items: list[Indexed | Excluded]) -> list[Indexed]:
@@ -211,7 +210,7 @@ def test_memory_does_not_grow_with_the_collection(tmp_path: Path, suffix: str) -
     canonical.write(path, (Transcript(f"t{i}", [*filler, *chat(i)]) for i in range(1000)))
     tracemalloc.start()
     try:
-        items = index(path, "auto", None, False, LAST_TURN, tmp_path / "run")
+        items = index(Wanted(path, LAST_TURN), tmp_path / "run")
         count = sum(isinstance(item, Indexed) for item in items)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
@@ -223,7 +222,7 @@ def test_memory_does_not_grow_with_the_collection(tmp_path: Path, suffix: str) -
 
 def test_real_logs(real_transcripts: Path, tmp_path: Path) -> None:
     for name in ("last_turn", "last_action"):
-        items = run(real_transcripts / "openai-chat-completions", tmp_path / name, policy=policy(name))
+        items = run(real_transcripts / "openai-chat-completions", tmp_path / name, policy=policy(Truncate(name)))
         assert len(used(items)) == 9
         for entry in used(items):
             prefix, original = open_prefix(entry)

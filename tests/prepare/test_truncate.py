@@ -11,8 +11,9 @@ import pytest
 from resample.actions import begins_turn, style
 from resample.formats import Problem
 from resample.formats.checks import validate
+from resample.prepare.policies import POLICIES, Truncate, policy
 from resample.prepare.prefix import make_prefix
-from resample.prepare.truncate import POLICIES, Cut, policy
+from resample.prepare.truncate import Cut, Cuts, Recording
 from resample.types import Message, ToolCall, Transcript, UserError
 
 TOOLS = style("tools")
@@ -92,9 +93,115 @@ def conversation(text: str) -> list[Message]:
 )
 def test_cuts(text: str, last_turn: Any, last_action: Any) -> None:
     for name, expected in (("last_turn", last_turn), ("last_action", last_action)):
-        got = policy(name).cut(conversation(text), TOOLS)
-        shown = str(got.reason) if isinstance(got, Problem) else (got.index, got.end)
-        assert shown == expected, name
+        assert cuts_of(text, policy=name) == (expected if isinstance(expected, str) else [expected]), name
+
+
+def cuts_of(text: str, labels: dict[str, Any] | None = None, seed: int = 0, **settings: Any) -> Any:
+    """Where a policy cuts, or why it does not."""
+    found = policy(Truncate(**settings), seed).cuts(Recording(conversation(text), TOOLS, "t", labels))
+    return str(found.reason) if isinstance(found, Problem) else [(cut.index, cut.end) for cut in found.cuts]
+
+
+NO_PLACE = "no such place to cut"
+LONG = "u a1 t1 a2 t2 a u a3 t3 a"
+
+
+@pytest.mark.parametrize(
+    ("settings", "text", "expected"),
+    [
+        ({"policy": "last_model_call"}, "u a1 t1 a", [(3, 4)]),
+        ({"policy": "last_model_call"}, "u a1 t1 a a", [(4, 5)]),
+        ({"policy": "last_action"}, "u a1 t1 a a", [(3, 5)]),
+        ({"policy": "last_model_call"}, "u a1 a t1", "unanswered tool call before the cut"),
+        ({"policy": "step", "at": 1}, LONG, [(1, 6)]),
+        ({"policy": "step", "at": 2}, LONG, [(3, 6)]),
+        ({"policy": "step", "at": 4}, LONG, [(7, 10)]),
+        ({"policy": "step", "at": -1}, LONG, [(9, 10)]),
+        ({"policy": "step", "at": -5}, LONG, [(1, 6)]),
+        ({"policy": "step", "at": 6}, LONG, NO_PLACE),
+        ({"policy": "step", "at": -6}, LONG, NO_PLACE),
+        ({"policy": "step", "at": 0.5}, LONG, [(5, 6)]),
+        ({"policy": "step", "at": 0.01}, LONG, [(1, 6)]),
+        ({"policy": "step", "at": 0.99}, LONG, [(9, 10)]),
+        ({"policy": "step", "at": 1}, "a u a", "nothing before the cut"),
+        ({"policy": "each_action"}, LONG, [(1, 6), (3, 6), (5, 6), (7, 10), (9, 10)]),
+        ({"policy": "each_action"}, "a u a a1 t1 a", [(2, 6), (5, 6)]),
+        ({"policy": "each_action"}, "u a u a1 u a", [(1, 2), (3, 4)]),
+        ({"policy": "each_action"}, "a", "nothing before the cut"),
+        ({"policy": "random", "turns": 9}, "u a u a1 t1 a u u a u", [(1, 2), (3, 6), (8, 9)]),
+        ({"policy": "random", "turns": 9}, "u a u a1 u a", [(1, 2), (3, 4)]),
+        ({"policy": "at_tool"}, LONG, [(1, 6)]),
+        ({"policy": "at_tool", "n": 3}, LONG, [(7, 10)]),
+        ({"policy": "at_tool", "n": -1}, LONG, [(7, 10)]),
+        ({"policy": "at_tool", "n": -3}, LONG, [(1, 6)]),
+        ({"policy": "at_tool", "n": 4}, LONG, NO_PLACE),
+        ({"policy": "at_tool", "n": 2}, "u a12 t1 t2", [(1, 4)]),
+        ({"policy": "at_tool"}, "u a a1 t1", [(1, 4)]),
+        ({"policy": "at_tool", "tool": "l?"}, LONG, [(1, 6)]),
+        ({"policy": "at_tool", "tool": "rm*"}, LONG, NO_PLACE),
+        ({"policy": "at_tool", "arguments": "^{}$"}, LONG, [(1, 6)]),
+        ({"policy": "at_tool", "arguments": "rm -rf"}, LONG, NO_PLACE),
+    ],
+)
+def test_cuts_of_the_other_policies(settings: dict[str, Any], text: str, expected: Any) -> None:
+    assert cuts_of(text, **settings) == expected
+
+
+@pytest.mark.parametrize(
+    ("flagged", "expected"),
+    [
+        (3, [(3, 6)]),
+        ([3, 7], [(3, 6), (7, 10)]),
+        ([7, 3, 3, 4], [(3, 6), (7, 10)]),  # an output belongs to the action that made its call
+        (0, [(1, 6)]),  # a user's message to the one that answers it
+        (6, [(7, 10)]),
+        (None, NO_PLACE),
+        ([], NO_PLACE),
+        (10, "bad label"),
+        (-1, "bad label"),
+        (True, "bad label"),
+        ("3", "bad label"),
+        ([3, "x"], "bad label"),
+    ],
+)
+def test_a_flagged_message_is_cut_before_its_action(flagged: Any, expected: Any) -> None:
+    assert cuts_of(LONG, {"wrong": flagged}, policy="flagged", label="wrong") == expected
+
+
+def test_random_turns_are_drawn_uniformly_and_weigh_what_they_stand_for() -> None:
+    text = "u a u a1 t1 a u a u a"
+    drawn = [cuts_of(text, seed=seed, policy="random")[0][0] for seed in range(4000)]
+    for place in (1, 3, 7, 9):
+        assert abs(drawn.count(place) - 1000) < 4.5 * 27.4  # standard deviations of a binomial
+    assert cuts_of(text, seed=5, policy="random", turns=2) == cuts_of(text, seed=5, policy="random", turns=2)
+    found = policy(Truncate("random", turns=3)).cuts(Recording(conversation(text), TOOLS))
+    assert isinstance(found, Cuts)
+    assert [cut.stands_for for cut in found.cuts] == [4 / 3] * 3
+
+
+def test_places_that_cannot_be_cut_are_counted() -> None:
+    found = policy(Truncate("each_action")).cuts(Recording(conversation("a u a1 t1 a2 u a u a"), TOOLS))
+    assert isinstance(found, Cuts)
+    assert ([cut.index for cut in found.cuts], found.passed_over) == ([2, 4], 3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"policy": "step"}, r"truncate\.at: truncate=step needs"),
+        ({"policy": "step", "at": 0}, r"truncate\.at=0: "),
+        ({"policy": "step", "at": 1.5}, r"truncate\.at=1\.5: "),
+        ({"policy": "step", "at": -0.5}, r"truncate\.at=-0\.5: "),
+        ({"policy": "at_tool", "n": 0}, r"truncate\.n=0: "),
+        ({"policy": "at_tool", "arguments": "("}, r"truncate\.arguments=\(: is no regular expression"),
+        ({"policy": "random", "turns": 0}, r"truncate\.turns=0: "),
+        ({"policy": "last_turn", "n": 2}, r"truncate\.n: has no meaning with truncate=last_turn"),
+        ({"policy": "random", "at": 2}, r"truncate\.at: has no meaning"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        policy(Truncate(**settings))
 
 
 @pytest.mark.parametrize(
@@ -104,22 +211,26 @@ def test_cuts(text: str, last_turn: Any, last_action: Any) -> None:
 def test_a_user_message_after_a_text_agent_is_an_output(
     text: str, last_turn: tuple[int, int], last_action: tuple[int, int]
 ) -> None:
-    messages = conversation(text)
-    assert policy("last_turn").cut(messages, TextActions()) == Cut(*last_turn)
-    assert policy("last_action").cut(messages, TextActions()) == Cut(*last_action)
+    recording = Recording(conversation(text), TextActions())
+    assert policy(Truncate("last_turn")).cuts(recording) == Cuts((Cut(*last_turn),))
+    assert policy(Truncate("last_action")).cuts(recording) == Cuts((Cut(*last_action),))
+
+
+SETTINGS = {name: Truncate(name, at=-1 if name == "step" else None) for name in POLICIES}
 
 
 def test_every_policy_states_its_estimand() -> None:
-    assert policy("last_turn").estimand.unit == "final turn"
-    assert policy("last_action").estimand.unit == "last action"
-    for name, known in POLICIES.items():
+    for name, settings in SETTINGS.items():
+        known = policy(settings)
         assert known.name == name
-        assert all(known.estimand)
+        assert all(known.estimand[:3])
+        assert known.estimand.conditional == (name in ("at_tool", "flagged"))
+        assert known.estimand.per_turn == (name == "random")
 
 
 def test_an_unknown_policy_is_refused_with_those_known() -> None:
     with pytest.raises(UserError, match=r"truncate\.policy=first.*last_turn, last_action"):
-        policy("first")
+        policy(Truncate("first"))
 
 
 def random_conversation(draw: random.Random) -> list[Message]:
@@ -139,28 +250,32 @@ def random_conversation(draw: random.Random) -> list[Message]:
 
 @pytest.mark.parametrize("name", list(POLICIES))
 def test_what_holds_for_every_cut(name: str) -> None:
-    cuts = 0
+    found = 0
     for seed in range(1500):
-        messages = random_conversation(random.Random(seed))
+        draw = random.Random(seed)
+        messages = random_conversation(draw)
         transcript = Transcript("t", messages)
         assert validate(transcript) is None
-        cut = policy(name).cut(messages, TOOLS)
-        assert cut == policy(name).cut(messages, TOOLS)
-        if isinstance(cut, Problem):
+        recording = Recording(messages, TOOLS, "t", {"flagged": draw.randrange(len(messages))})
+        cuts = policy(SETTINGS[name], seed).cuts(recording)
+        assert cuts == policy(SETTINGS[name], seed).cuts(Recording(messages, TOOLS, "t", recording.labels))
+        if isinstance(cuts, Problem):
             continue
-        cuts += 1
-        prefix, original = make_prefix(transcript, cut)
-        check_cut(messages, cut, original)
-        assert len(prefix.messages.items) == cut.index
-        assert b"marker" not in prefix.messages.wire
-    assert cuts > 500
+        assert len({cut.index for cut in cuts.cuts}) == len(cuts.cuts)
+        for cut in cuts.cuts:
+            found += 1
+            prefix, original = make_prefix(transcript, cut)
+            check_cut(messages, cut, original)
+            assert len(prefix.messages.items) == cut.index
+            assert b"marker" not in prefix.messages.wire
+            if name.startswith("last"):  # no reply after the original turn was passed over
+                assert not any(m["role"] == "assistant" for m in messages[cut.end :])
+    assert found > 500
 
 
 def check_cut(messages: Sequence[Message], cut: Cut, original: Sequence[Message]) -> None:
     assert list(original) == list(messages[cut.index : cut.end])
     assert original[0]["role"] == "assistant"
-    # No reply after the original turn was passed over, and it holds no new turn.
-    assert not any(m["role"] == "assistant" for m in messages[cut.end :])
     assert not any(begins_turn(TOOLS, original, i) for i in range(len(original)))
     # No call is parted from its outputs, on either side.
     waiting: set[str] = set()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from builders import BASH, USER, ScriptedModel, acting, output, prefix_of, reply, saying, tool, tool_call
 
+from resample.judging.render import View, prefix_blocks, unfence
+from resample.prepare.tokens import rough_count
 from resample.standin.simulator import SIMULATOR_OPENING
-from resample.types import Prefix, SimulatorError, Source, ToolCall, ToolOutput
+from resample.types import Message, Prefix, SimulatorError, Source, ToolCall, ToolOutput
 from simulators.base import Unknown
 from simulators.ladder import standard_ladder
 from simulators.llm import LLMSimulator
@@ -153,6 +156,64 @@ def test_rollouts_of_a_prefix_share_their_prompt():
     answers(simulator, call("bash", RM))
     answers(simulator, call("bash", LS))
     assert model.requests[0].prefix is model.requests[1].prefix
+
+
+LONG = prefix_of(
+    USER,
+    *[acting(tool_call("bash", {"command": f"echo {n} {'x' * 300}"})) for n in range(200)],
+    tools=PREFIX.tools.items,
+)
+
+
+def shown(
+    room: int | None, prefix: Prefix = LONG, original: Sequence[Message] = ORIGINAL
+) -> tuple[list[str], LLMSimulator]:
+    """The texts that all rollouts of a prefix share."""
+    model = ScriptedModel([reply("out")])
+    simulator = LLMSimulator(model, room=room)
+    asyncio.run(simulator.open(prefix, original, 1).answer(call("bash", RM)))
+    return [message["content"] for message in model.requests[0].prefix.items], simulator
+
+
+def test_the_conversation_is_shortened_before_the_evidence() -> None:
+    texts, simulator = shown(6000)
+    assert sum(rough_count(text) for text in texts) <= 6000
+    conversation, evidence = (unfence(f"{half} end]") for half in texts[1].split(" end]")[:2])
+    assert [block.label for block in conversation[:2]] == ["message 0 user", conversation[1].label]
+    assert conversation[1].label.startswith("messages 1 to ")
+    assert conversation[-1] == prefix_blocks(LONG, View.ACTIONS)[-1]
+    assert [block.label for block in evidence] == [f"{part} {n}" for n in (1, 2, 3) for part in ("call", "output")]
+    assert evidence[1].text == "a.log\n"
+    assert "too long to be shown" in texts[1].rpartition(" end]")[2]
+    assert simulator.shortened == {LONG.id}
+
+
+def test_schemas_take_no_more_than_half_of_a_simulators_room() -> None:
+    schemas = [tool(f"tool_{n}", path="string") for n in range(1000)]
+    texts, simulator = shown(6000, prefix_of(*LONG.messages.items, tools=schemas))
+    assert sum(rough_count(text) for text in texts) <= 6000
+    assert "tool_999" in texts[0]
+    assert "tool_500" not in texts[0]
+    assert "a.log" in texts[1]
+    assert len(simulator.shortened) == 1
+
+
+def test_evidence_that_is_too_long_by_itself_loses_its_middle() -> None:
+    texts, _ = shown(6000, original=LONG.messages.items)
+    assert sum(rough_count(text) for text in texts) <= 6000
+    conversation, evidence = (unfence(f"{half} end]") for half in texts[1].split(" end]")[:2])
+    assert [block.label for block in evidence[:1]] == ["call 1"]
+    assert evidence[1].label.startswith("calls 2 to ")
+    assert evidence[-1].label == "call 200"
+    assert conversation[-1] == prefix_blocks(LONG, View.ACTIONS)[-1]
+    assert len(evidence) > len(conversation)
+
+
+def test_with_room_enough_or_no_limit_a_simulator_sees_everything() -> None:
+    texts, simulator = shown(1_000_000)
+    assert texts == shown(None)[0]
+    assert all(f"echo {n} " in texts[1] for n in range(200))
+    assert simulator.shortened == set()
 
 
 def test_an_empty_output_is_written_out_and_an_empty_reply_is_a_failure():
