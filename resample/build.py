@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from importlib import import_module
 from pathlib import Path
@@ -25,9 +25,12 @@ from resample.models.limits import Limits
 from resample.models.price import FREE, Price, price_of
 from resample.models.redaction import public_name
 from resample.models.retry import Patience
+from resample.models.window import window_of
 from resample.plan import RECORDED, STANDIN, Plan
+from resample.prepare.fit import Fit, Reader
 from resample.prepare.index import open_prefix
 from resample.prepare.policies import policy
+from resample.prepare.tokens import counter_for
 from resample.seeds import derive
 from resample.standin.server import start
 from resample.standin.settings import StandInSettings
@@ -51,11 +54,22 @@ def make_plan(config: configs.RunConfig) -> Plan:
     played = any(model.model.startswith(STANDIN) for model in roles.values())
     adjust = adjustment(config.transcripts)
     policy(config.truncate)  # raises for what cannot be cut
-    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles, adjust, _reading(config))
+    fit = Fit(tuple(_readers(config, roles)))
+    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles, adjust, _reading(config), fit)
     for role, model in roles.items():
         _check_preset(role, model)
         _model(role, model, Limits(), Budget(config.budget.usd, config.budget.tokens), "http://127.0.0.1")
     return plan
+
+
+def _readers(config: configs.RunConfig, roles: Mapping[Role, configs.Model]) -> Iterator[Reader]:
+    """The roles whose model's window is known."""
+    shortened = {Role.SIMULATOR: config.fit.simulator, Role.JUDGE: config.fit.judge}
+    for role, model in roles.items():
+        window = window_of(model.model) if model.window is None else model.window
+        if window is not None:
+            room = max(window - config.fit.room, 0)
+            yield Reader(role.value, counter_for(model.model), room, shortened.get(role) == "shorten")
 
 
 def _reading(config: configs.RunConfig) -> dict[str, Any]:
@@ -160,12 +174,21 @@ def _engine(plan: Plan, store: Store, asked: Mapping[Role, ChatModel], progress:
             retry=config.retry == "failed",
         ),
         arms,
-        _plug_in("simulator", config.simulator, given | {"model": models.get(Role.SIMULATOR)}),
-        _plug_in("judge", config.judge, given | {"model": models.get(Role.JUDGE)}),
+        _plug_in("simulator", config.simulator, given | _reads(plan, Role.SIMULATOR, models)),
+        _plug_in("judge", config.judge, given | _reads(plan, Role.JUDGE, models)),
         plan.canaries,
         open_prefix,
         progress,
     )
+
+
+def _reads(plan: Plan, role: Role, models: Mapping[Role, ChatModel]) -> dict[str, Any]:
+    """The model of a simulator or a judge, and how much of a conversation it is shown."""
+    given: dict[str, Any] = {"model": models.get(role)}
+    for reader in plan.fit.readers:
+        if reader.role == role and reader.shorten:
+            given |= {"room": reader.room, "count": reader.counter.count}
+    return given
 
 
 # -- models ---------------------------------------------------------------------------------------------------------

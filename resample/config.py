@@ -63,6 +63,8 @@ class Model:
     params: dict[str, Any] = field(default_factory=dict)
     """Sent with every request: temperature, max_tokens, ...; null removes a field."""
     price: Price = field(default_factory=Price)
+    window: int | None = None
+    """Tokens the model takes; null: by the bundled price map, and where that has none, no limit."""
     concurrency: int | None = None
     """Calls in flight for this role alone."""
     rate_limit: RateLimit = field(default_factory=RateLimit)
@@ -109,6 +111,17 @@ class Transcripts:
 
 
 @dataclass
+class Fit:
+    """Prefixes that are longer than the window of a model that has to read them."""
+
+    room: int = 16_000
+    """Tokens kept free beside the prefix: for the turn, the replies and the instructions."""
+    simulator: str = "exclude"
+    """`exclude` such transcripts, or `shorten` the conversation in its middle, for this role only."""
+    judge: str = "exclude"
+
+
+@dataclass
 class Canaries:
     """Rollouts of known answer in the judge's queue."""
 
@@ -142,6 +155,7 @@ class RunConfig:
     transcripts: Transcripts = field(default_factory=Transcripts)
     select: Select = field(default_factory=Select)
     truncate: Truncate = field(default_factory=Truncate)
+    fit: Fit = field(default_factory=Fit)
     candidate: Model = field(default_factory=Model)
     control: Model = field(default_factory=Model)
     simulator: Simulator = field(default_factory=Simulator)
@@ -255,6 +269,9 @@ def check_run(config: RunConfig) -> None:
     _check_budget("budget", config.budget)
     check_transcripts(config.transcripts)
     check_select(config.select)
+    _at_least(0, **{"fit.room": config.fit.room})
+    for role in ("simulator", "judge"):
+        _one_of(f"fit.{role}", getattr(config.fit, role), ("exclude", "shorten"))
     _one_of("retry", config.retry, ("none", "failed"))
     _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
     for name in config.baselines:
@@ -294,11 +311,16 @@ def _check_model(role: str, model: Model) -> None:
     if model.base_url is not None and "@" in model.base_url.split("/")[2]:
         raise UserError(f"{role}.base_url: a password must not stand in a config; use {role}.api_key_env or headers")
     _positive(f"{role}.timeout", model.timeout)
-    _at_least(1, **{f"{role}.attempts": model.attempts})
-    if model.concurrency is not None:
-        _at_least(1, **{f"{role}.concurrency": model.concurrency})
+    for key in ("attempts", "window", "concurrency"):
+        if (value := getattr(model, key)) is not None:
+            _at_least(1, **{f"{role}.{key}": value})
     _check_rate_limit(f"{role}.rate_limit", model.rate_limit)
     _check_budget(f"{role}.budget", model.budget)
+    _check_secrets(role, model)
+
+
+def _check_secrets(role: str, model: Model) -> None:
+    """No secret may stand in a config."""
     for name, value in model.headers.items():
         _check_header(role, name, value)
     for where, given in (("params", model.params), ("options", model.options)):

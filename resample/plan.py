@@ -24,7 +24,8 @@ from resample.judging.canaries import Canary
 from resample.judging.judge import PROMPTS as JUDGE_PROMPTS
 from resample.judging.taxonomy import Taxonomy
 from resample.paths import bundled
-from resample.prepare.index import Fits, Indexed, Wanted, index
+from resample.prepare.fit import Fit
+from resample.prepare.index import Indexed, Wanted, index
 from resample.prepare.policies import policy
 from resample.prepare.tokens import counter_for
 from resample.prompts import prompt_hashes
@@ -53,8 +54,8 @@ class Plan:
     """What is done to transcripts as they are read."""
     reading: Mapping[str, Any] = field(default_factory=dict)
     """The settings that `adjust` comes of, and others that make transcripts what they are."""
-    fits: Fits = lambda prefix: None
-    """Why a prefix cannot be used, though it was cut."""
+    fit: Fit = field(default_factory=Fit)
+    """What the models that read the prefixes can take."""
 
     @property
     def arms(self) -> dict[str, int]:
@@ -83,7 +84,7 @@ class Plan:
             select=config.select,
             seed=config.seed,
             infer_tools=config.transcripts.infer_tools,
-            fits=self.fits,
+            fit=self.fit,
             counter=counter_for(config.candidate.model),
             purged=purged,
         )
@@ -95,6 +96,7 @@ class Plan:
             "transcripts": self.reading,
             "select": asdict(config.select),
             "truncate": asdict(config.truncate),
+            "fit": {reader.role: [reader.room, reader.shorten] for reader in self.fit.readers},
             "candidate": _asked(config.candidate),
             "simulator": _asked(config.simulator),
             "judge": _asked(config.judge),
@@ -257,7 +259,7 @@ def _check_extends(store: Store, samples: int) -> None:
 
 
 def _nothing_to_do(plan: Plan, store: Store) -> str:
-    path = plan.config.transcripts.path
+    path = plan.wanted(frozenset()).path
     first = store.first_excluded()
     if first is None:
         return f"transcripts.path={path}: no transcripts there"

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS prefixes (
     date TEXT,
     retain_until TEXT,
     missing TEXT NOT NULL,  -- what the log lacks of what the original model saw, by comma
+    shortened TEXT NOT NULL,  -- the roles for which it is shortened, by comma
     toolset TEXT NOT NULL,  -- hash of the inferred tool schemas
     draw INTEGER NOT NULL  -- the place of its cluster in the drawn order
 );

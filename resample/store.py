@@ -215,7 +215,7 @@ class Store:
                 else:
                     indexed, draw = entry
                     row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)
-                    db.execute(f"INSERT INTO incoming VALUES ({_marks(23)})", row)
+                    db.execute(f"INSERT INTO incoming VALUES ({_marks(24)})", row)
             self._check_extension()
             db.execute("DELETE FROM prefixes")
             db.execute("INSERT INTO prefixes SELECT * FROM incoming")
@@ -290,11 +290,24 @@ class Store:
 
     def missing(self) -> dict[str, int]:
         """Of how many prefixes the log lacks which part of what the original model saw."""
-        rows = self._db.execute("SELECT missing, count(*) FROM prefixes WHERE missing != '' GROUP BY missing")
+        return self._listed("missing")
+
+    def shortened(self) -> dict[str, int]:
+        """For which roles how many prefixes are shortened."""
+        return self._listed("shortened")
+
+    def _listed(self, column: str) -> dict[str, int]:
+        """How many prefixes name each thing in a column that lists things by comma."""
+        rows = self._db.execute(f"SELECT {column}, count(*) FROM prefixes WHERE {column} != '' GROUP BY {column}")
         counts: Counter[str] = Counter()
         for listed, count in rows:
             counts.update(dict.fromkeys(listed.split(","), count))
         return dict(sorted(counts.items()))
+
+    def tokens(self) -> dict[str, int]:
+        """The estimated tokens of the prefixes: all, and the longest."""
+        total, most = self._db.execute("SELECT sum(tokens), max(tokens) FROM prefixes").fetchone()
+        return {"sum": total or 0, "max": most or 0}
 
     def tools(self) -> dict[str, int]:
         """How many prefixes have the log's own tool schemas, inferred ones, or none."""

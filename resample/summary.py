@@ -111,6 +111,8 @@ def _counts(store: Store, facts: Facts, units: Sequence[Unit], turns: Sequence[T
         "prefixes": len(units),
         "tools": store.tools(),
         "missing": store.missing(),
+        "shortened": store.shortened(),
+        "prefix_tokens": store.tokens(),
         "reconstructable": sum(unit.whole for unit in units),
         "rollouts": {
             "planned": planned,

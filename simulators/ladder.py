@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from resample.judging.shorten import Count
+from resample.prepare.tokens import rough_count
 from resample.types import (
     ChatModel,
     Hears,
@@ -57,6 +59,6 @@ class LadderSession:
                 session.hear(call, output)
 
 
-def standard_ladder(model: ChatModel, seed: int = 0) -> Ladder:
-    """The default: what was recorded, then the model."""
-    return Ladder([Recorded(), LLMSimulator(model, seed)])
+def standard_ladder(model: ChatModel, seed: int = 0, room: int | None = None, count: Count = rough_count) -> Ladder:
+    """The default: what was recorded, then the model, shown `room` tokens of the conversation."""
+    return Ladder([Recorded(), LLMSimulator(model, seed, room, count)])

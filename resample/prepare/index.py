@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from resample.formats.adjust import Adjust, as_read
 from resample.formats.base import Located, Span
 from resample.formats.exclusions import Excluded, Facts, Problem, Reason
 from resample.formats.registry import Item, read
+from resample.prepare.fit import Fit
 from resample.prepare.kin import Kin
 from resample.prepare.policies import Policy
 from resample.prepare.prefix import make_prefix, style_of
@@ -34,8 +35,6 @@ from resample.prepare.truncate import Cut, Cuts, Recording
 from resample.types import TOOLS, Message, Missing, Prefix, ToolSchema, Transcript, UserError
 
 FILE = "transcripts.jsonl"
-
-Fits = Callable[[Prefix], Problem | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +74,8 @@ class Indexed:
     retain_until: str | None
     missing: str = ""
     """What the log lacks of what the original model saw (`types.Missing`), by comma; empty if it is all there."""
+    shortened: str = ""
+    """The roles for which it is shortened, by comma."""
     toolset: str = ""
     """The inferred tool schemas, as a JSON list; empty where the log has its own, or there are none."""
 
@@ -94,8 +95,8 @@ class Wanted:
     seed: int = 0
     infer_tools: str = "source"
     """Where tool schemas that a log lacks come from: `none`, the `prefix` alone, or also others of its `source`."""
-    fits: Fits = lambda prefix: None
-    """Why a prefix cannot be used, though it was cut; None if it can."""
+    fit: Fit = field(default_factory=Fit)
+    """What the models that read the prefixes can take."""
     counter: TokenCounter = field(default_factory=lambda: counter_for(""))
     purged: Container[str] = frozenset()
     """Ids of transcripts that were removed from this run."""
@@ -179,7 +180,7 @@ def _survey(located: Located, wanted: Wanted, written: _Written, evidence: Evide
         Recording(transcript.messages, style, transcript.id, transcript.metadata.get("labels") or {})
     )
     if not isinstance(cuts, Problem):
-        cuts = _fitting(transcript, cuts, wanted.fits)
+        cuts = _fitting(transcript, cuts, wanted.fit)
     if isinstance(cuts, Problem):
         return _excluded(located, cuts, facts)
     return Surveyed(facts, located.file, located.line, *located.span, cuts)
@@ -204,12 +205,12 @@ def _facts(transcript: Transcript, calls: int, wanted: Wanted) -> Facts:
     )
 
 
-def _fitting(transcript: Transcript, cuts: Cuts, fits: Fits) -> Cuts | Problem:
+def _fitting(transcript: Transcript, cuts: Cuts, fit: Fit) -> Cuts | Problem:
     """The cuts whose prefixes can be used; the first problem if there are none."""
     kept: list[Cut] = []
     problems: list[Problem] = []
     for cut in cuts.cuts:
-        if problem := fits(make_prefix(transcript, cut)[0]):
+        if problem := fit.problem(make_prefix(transcript, cut)[0]):
             problems.append(problem)
         else:
             kept.append(cut)
@@ -257,7 +258,8 @@ def _prepared(survey: Survey, wanted: Wanted, evidence: Evidence) -> Iterator[In
             for cut in surveyed.cuts.cuts:
                 tools = _tools_for(transcript, cut, wanted, evidence)
                 prefix, _ = make_prefix(transcript, cut, tools)
-                entry = _indexed(surveyed, factor, transcript, cut, prefix, measure.tokens(prefix))
+                entry = _indexed(surveyed, factor, transcript, cut, prefix)
+                entry = replace(entry, tokens=measure.tokens(prefix), shortened=",".join(wanted.fit.shortened(prefix)))
                 kin.put(prefix.cluster, astuple(entry))
             kin.compare(prefix.cluster, _said(prefix))
         for cluster, values in kin.entries():
@@ -274,9 +276,7 @@ def _tools_for(transcript: Transcript, cut: Cut, wanted: Wanted, evidence: Evide
     return schemas_from(facts)
 
 
-def _indexed(
-    surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut, prefix: Prefix, tokens: int
-) -> Indexed:
+def _indexed(surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut, prefix: Prefix) -> Indexed:
     facts, metadata = surveyed.facts, transcript.metadata
     return Indexed(
         prefix=prefix.id,
@@ -294,7 +294,7 @@ def _indexed(
         messages=facts.messages,
         calls=facts.calls,
         prior_turns=prefix.prior_turns,
-        tokens=tokens,
+        tokens=0,
         tools=len(prefix.tools.items),
         tools_inferred=prefix.tools_inferred,
         date=facts.date,

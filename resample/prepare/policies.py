@@ -180,7 +180,7 @@ def _at_tool(settings: Truncate, seed: int) -> Policy:
     wanted += f" with arguments like {settings.arguments}" if settings.arguments else ""
     estimand = Estimand(
         "turn from such a call on",
-        f"the included transcripts in which the original model called {wanted} as often",
+        f"the included transcripts in which the original model made call number {settings.n} of {wanted}",
         f"before call number {settings.n} of {wanted}",
         conditional=True,
     )

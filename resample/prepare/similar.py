@@ -1,8 +1,8 @@
 """Near-duplicate texts: MinHash over short stretches of text (Broder, 1997), candidates by banding.
 
 White space counts as one blank and, but for short texts, every number as the same, so that two runs of one template
-with other dates and numbers are near-duplicates. Stretches are thinned by content: of each text those with the lowest hashes are compared,
-so that the same passage is thinned in the same way wherever it stands.
+with other dates and numbers are near-duplicates. Stretches are thinned by content: of each text those with the lowest
+hashes are compared, so that the same passage is thinned in the same way wherever it stands.
 """
 
 from __future__ import annotations

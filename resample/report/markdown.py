@@ -51,6 +51,7 @@ def report(summary: Summary, findings: Sequence[Mapping[str, Any]]) -> str:
         markdown_table(_RATE_HEAD, [_rate_row("**any misalignment**", summary["any"]), *_category_rows(summary)]),
         _rates_note(summary),
         *_whole_sections(summary),
+        *_traffic_sections(summary),
         "## Severity",
         _severity_table(summary),
         *_findings_section(findings),
@@ -139,6 +140,8 @@ def _warnings(summary: Summary) -> list[str]:
     """What a reader has to know before any number, worst first."""
     run, canaries = summary["run"], summary["canaries"]
     lines: list[str] = []
+    if summary["estimand"]["conditional"]:
+        lines.append(f"CONDITIONAL RATES: of {summary['estimand']['population']}.")
     if run["invalid"]:
         lines.append(f"NOT VALID: {run['invalid']}.")
     if not run["complete"]:
@@ -200,7 +203,11 @@ def _estimand_text(summary: Summary) -> str:
     estimand = summary["estimand"]
     weighted = "weighted by sampling weight" if estimand["weighted"] else "each transcript weighing the same"
     level = percent_level(summary["confidence"])
-    return (
+    conditional = (
+        "**Conditional rates: the content of a transcript decides where it is cut. They hold for such moments, and say"
+        " nothing of how often these come about.** "
+    )
+    return (conditional if estimand["conditional"] else "") + (
         f"Unit: {estimand['unit']}. Population: {estimand['population']}. Cut: {estimand['cut']}. Rates are means over"
         f" prefixes of each prefix's own rate over its rollouts, {weighted}; intervals are two-sided at {level}. The"
         " worst case counts everything missing as clean for its lower limit and as misaligned for its upper one."
@@ -287,6 +294,48 @@ def _whole_sections(summary: Summary) -> list[str]:
     return ["## Fully reconstructable prefixes", text, markdown_table(_RATE_HEAD, rows) if rows else "Nothing found."]
 
 
+def _traffic_sections(summary: Summary) -> list[str]:
+    """What was left out, against what the rates are about; and the strata, where there are several."""
+    sections: list[str] = []
+    traffic = summary["traffic"]
+    population, excluded = traffic["population"], traffic["excluded"]
+    if excluded["transcripts"]:
+        unknown = excluded["weight_unknown"]
+        text = (
+            f"Left out were {percent(traffic['excluded_share'])} of the known traffic weight"
+            + (f", and {unknown} files or transcripts of unknown weight" if unknown else "")
+            + ". If they differ from the population, so may their rates."
+        )
+        rows = [
+            [name, *(_described(part[key]) for part in (population, excluded))]
+            for name, key in (("transcripts", "transcripts"), ("weight", "weight"), *_COMPARED)
+        ]
+        for name, key in (("recorded, median", "median"), ("recorded first", "first"), ("recorded last", "last")):
+            if population["date"][key] or excluded["date"][key]:
+                rows.append([name, *((part["date"][key] or "—")[:10] for part in (population, excluded))])
+        sections += ["## Traffic", text, markdown_table(["", "population", "left out"], rows)]
+    if len(traffic["strata"]) > 1:
+        rows = [
+            [code(name) if name else "(none)", str(part["used"]), str(part["population"]), f"{part['weight']:g}"]
+            for name, part in traffic["strata"].items()
+        ]
+        head = ["stratum", "transcripts used", "of", "weight"]
+        sections += ["## Strata", markdown_table(head, rows)]
+    return sections
+
+
+_COMPARED = (
+    ("messages, mean", "messages"),
+    ("tool calls, mean", "calls"),
+    ("share that calls a tool", "acting"),
+    ("share with tool schemas in the log", "with_schemas"),
+)
+
+
+def _described(value: float | None) -> str:
+    return "—" if value is None else f"{value:,.3g}" if isinstance(value, float) else f"{value:,}"
+
+
 def _baseline_row(name: str, rates: Mapping[str, Any], base: Mapping[str, Any]) -> list[str]:
     difference, ratio = base["difference"], base["ratio"]
     estimate = ratio["estimate"]
@@ -308,6 +357,7 @@ def _basis(summary: Summary) -> list[str]:
     sources = ", ".join(f"{n} {source}" for source, n in simulation.items() if n) or "none"
     stops = summary["counts"]["rollouts"]["stop_reasons"]
     tools = summary["counts"]["tools"]
+    transcripts, tokens = summary["counts"]["transcripts"], summary["counts"]["prefix_tokens"]
     estimated = sum(used["estimated"] for used in summary["usage"].values())
     lines = [*_count_lines(summary)]
     lines += [
@@ -315,6 +365,9 @@ def _basis(summary: Summary) -> list[str]:
         f" {tools['none']} with none",
         f"logs: {summary['counts']['reconstructable']} of {summary['counts']['prefixes']} prefixes have all that the"
         " original model saw",
+        f"prefixes: {summary['counts']['prefixes']} of {transcripts['used']} transcripts, about"
+        f" {tokens['sum']:,} tokens in all, {tokens['max']:,} in the longest"
+        + "".join(f"; {n} shortened for the {role}" for role, n in summary["counts"]["shortened"].items()),
         f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",
         f"of the completed rollouts: acted {percent(summary['acted'])}, refused {percent(summary['refused'])},"
         f" said nothing {percent(summary['empty'])}",
