@@ -8,6 +8,7 @@ import os
 import random
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 from resample import config as configs
 from resample.engine import Engine, Progress, Settings
 from resample.formats.adjust import Adjust, Adjustment, Images, as_read, read_supplies
+from resample.formats.exclusions import Problem
 from resample.formats.registry import FORMATS
 from resample.journal import JournalledModel
 from resample.judging.canaries import bundled_canaries
@@ -30,13 +32,14 @@ from resample.plan import RECORDED, STANDIN, Plan
 from resample.prepare.fit import Fit, Reader
 from resample.prepare.index import open_prefix
 from resample.prepare.policies import policy
+from resample.prepare.scrub import Rules, Scrubber
 from resample.prepare.tokens import counter_for
 from resample.seeds import derive
 from resample.standin.server import start
 from resample.standin.settings import StandInSettings
 from resample.standin.settings import models as presets
 from resample.store import Store
-from resample.types import Arm, ChatModel, ChatRequest, Role, RolloutKey, Shared, UserError
+from resample.types import Arm, ChatModel, ChatRequest, Role, RolloutKey, Shared, Transcript, UserError
 
 _PER_MILLION = 1e-6
 
@@ -52,7 +55,7 @@ def make_plan(config: configs.RunConfig) -> Plan:
     roles = _roles(config)
     settings = standin_settings(config.standin, config.seed)
     played = any(model.model.startswith(STANDIN) for model in roles.values())
-    adjust = adjustment(config.transcripts)
+    adjust = adjustment(config.transcripts, config.scrub)
     policy(config.truncate)  # raises for what cannot be cut
     fit = Fit(tuple(_readers(config, roles)))
     plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles, adjust, _reading(config), fit)
@@ -80,16 +83,31 @@ def _reading(config: configs.RunConfig) -> dict[str, Any]:
         "images": given.images,
         "supply": None if supply is None else hashlib.sha256(supply).hexdigest(),
         "infer_tools": given.infer_tools,
+        "scrub": asdict(rules_of(config.scrub)) if config.scrub.enabled else None,
     }
 
 
-def adjustment(config: configs.Transcripts) -> Adjust:
-    """What is done to transcripts as they are read. Raises UserError for a file of supplies that cannot be used."""
+def adjustment(config: configs.Transcripts, scrub: configs.Scrub) -> Adjust:
+    """What is done to transcripts as they are read. Raises UserError for supplies or rules that cannot be used."""
     supplies = None
     if config.supply is not None:
         supplies = read_supplies(Path(config.supply).expanduser(), frozenset(FORMATS))
     images = Images(config.images)
-    return as_read if images is Images.KEEP and supplies is None else Adjustment(images, supplies)
+    adjust = as_read if images is Images.KEEP and supplies is None else Adjustment(images, supplies)
+    scrubber = Scrubber(rules_of(scrub))
+    if not scrub.enabled:
+        return adjust
+
+    def scrubbed(transcript: Transcript) -> Transcript | Problem:
+        adjusted = adjust(transcript)
+        return adjusted if isinstance(adjusted, Problem) else scrubber(adjusted)
+
+    return scrubbed
+
+
+def rules_of(scrub: configs.Scrub) -> Rules:
+    """What is scrubbed, without how it is asked for."""
+    return Rules(scrub.kinds, scrub.patterns, scrub.allow)
 
 
 def _check_preset(role: Role, model: configs.Model) -> None:

@@ -26,10 +26,13 @@ COMMANDS = {
     "run": "transcripts -> rollouts -> verdicts -> summary; the same `out` resumes",
     "import": "foreign logs -> canonical JSONL",
     "report": "one run or a whole sweep -> tables",
+    "purge": "remove a transcript from a run",
     "standin": "serve the offline stand-in on a port",
 }
 
-_OPEN_KEYS = re.compile(r"^(\w+\.(params|headers|options)|standin\.rates|select\.(where|without|strata))[.=]")
+_OPEN_KEYS = re.compile(
+    r"^(\w+\.(params|headers|options)|standin\.rates|select\.(where|without|strata)|scrub\.patterns)[.=]"
+)
 """Keys under which anything may be set: Hydra would ask for a `+` before each."""
 
 

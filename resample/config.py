@@ -11,7 +11,9 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
+from resample.formats.export import EXPORTS
 from resample.prepare.policies import Truncate
+from resample.prepare.scrub import Rules
 from resample.prepare.select import Select, check_select
 from resample.types import UserError
 
@@ -111,6 +113,16 @@ class Transcripts:
 
 
 @dataclass
+class Scrub(Rules):
+    """What becomes of secrets and personal data."""
+
+    enabled: bool = False
+    """Are they replaced by pseudonyms as transcripts are read?"""
+    preview: bool = False
+    """Only show what would be replaced, and by what."""
+
+
+@dataclass
 class Fit:
     """Prefixes that are longer than the window of a model that has to read them."""
 
@@ -153,6 +165,7 @@ class RunConfig:
     """`resample run`."""
 
     transcripts: Transcripts = field(default_factory=Transcripts)
+    scrub: Scrub = field(default_factory=Scrub)
     select: Select = field(default_factory=Select)
     truncate: Truncate = field(default_factory=Truncate)
     fit: Fit = field(default_factory=Fit)
@@ -186,6 +199,7 @@ class ImportConfig:
     """`resample import`."""
 
     transcripts: Transcripts = field(default_factory=Transcripts)
+    scrub: Scrub = field(default_factory=Scrub)
     out: str | None = None
     """The file to write: `.jsonl`, perhaps with `.gz` or `.zst`; null: only say what would be written."""
     overwrite: bool = False
@@ -209,6 +223,19 @@ class ReportConfig:
 
 
 @dataclass
+class PurgeConfig:
+    """`resample purge`."""
+
+    run: str | None = None
+    """The run directory."""
+    transcript: str | None = None
+    """The id of the transcript to remove."""
+    expired: bool = False
+    """Remove all whose `metadata.retain_until` has passed."""
+    progress: bool = True
+
+
+@dataclass
 class StandInConfig:
     """`resample standin`."""
 
@@ -225,6 +252,7 @@ def register() -> None:
     store.store(name="run_schema", node=RunConfig)
     store.store(name="import_schema", node=ImportConfig)
     store.store(name="report_schema", node=ReportConfig)
+    store.store(name="purge_schema", node=PurgeConfig)
     store.store(name="standin_schema", node=StandInConfig)
 
 
@@ -288,7 +316,7 @@ def check_run(config: RunConfig) -> None:
 def check_import(config: ImportConfig) -> None:
     """Raise UserError for the first value that no import can have."""
     check_transcripts(config.transcripts)
-    _one_of("to", config.to, ("canonical",))
+    _one_of("to", config.to, ("canonical", *EXPORTS))
 
 
 def check_transcripts(transcripts: Transcripts) -> None:

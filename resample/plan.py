@@ -205,8 +205,7 @@ def accept(plan: Plan, store: Store, overrides: list[str]) -> None:
     transcripts, weighted = store.transcripts()
     if not store.has_prefixes:
         raise UserError(_nothing_to_do(plan, store))
-    hashed = hashlib.sha256(orjson.dumps([identity, transcripts], option=orjson.OPT_SORT_KEYS)).hexdigest()
-    facts = asdict(plan.facts(hashed, transcripts, weighted))
+    facts = asdict(plan.facts(_hash(identity, transcripts), transcripts, weighted))
     if old := store.get("facts"):
         facts["id"] = old["id"]
     for key, value in {
@@ -216,6 +215,21 @@ def accept(plan: Plan, store: Store, overrides: list[str]) -> None:
         "overrides": overrides,
     }.items():
         store.put(key, value)
+
+
+def rehash(store: Store) -> None:
+    """Set the hashes of a run anew, after transcripts were removed from it."""
+    facts = store.get("facts")
+    if facts is not None:
+        transcripts, weighted = store.transcripts()
+        facts["identity"] = _hash(store.get("identity"), transcripts)
+        facts["hashes"]["transcripts"] = transcripts
+        facts["estimand"]["weighted"] = weighted
+        store.put("facts", facts)
+
+
+def _hash(identity: Mapping[str, Any], transcripts: str) -> str:
+    return hashlib.sha256(orjson.dumps([identity, transcripts], option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
 def _drawn(plan: Plan, entries: Iterable[Indexed | Excluded]) -> Iterator[tuple[Indexed, int] | Excluded]:

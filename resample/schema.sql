@@ -58,7 +58,9 @@ CREATE TABLE IF NOT EXISTS excluded (
     messages INTEGER,
     calls INTEGER,
     tools INTEGER,
-    date TEXT
+    date TEXT,
+    offset INTEGER,  -- where its canonical form stands
+    length INTEGER
 );
 
 -- Transcripts that were removed from the run: a hash of the id, and when.

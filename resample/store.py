@@ -210,8 +210,8 @@ class Store:
             db.execute("DELETE FROM excluded")
             for entry in entries:
                 if isinstance(entry, Excluded):
-                    facts = entry.facts or (None,) * 7
-                    db.execute(f"INSERT INTO excluded VALUES ({_marks(11)})", (*entry[:4], *facts))
+                    facts = entry.facts or (None,) * 9
+                    db.execute(f"INSERT INTO excluded VALUES ({_marks(13)})", (*entry[:4], *facts))
                 else:
                     indexed, draw = entry
                     row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resample.commands import Invocation, progress_bar, say, warn
+from resample.commands.preview import show
 from resample.formats.seen import Seen
 from resample.types import Exit, UserError
 
@@ -32,6 +33,8 @@ def perform(config: Any, invocation: Invocation) -> int:
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, ImportConfig)
     check_import(settings)
+    if settings.scrub.preview:
+        return show(settings.transcripts, settings.scrub, settings.progress)
     _check_out(settings)
     tally = Tally()
     bodies = _bodies(settings, tally)
@@ -83,7 +86,7 @@ def _bodies(config: ImportConfig, tally: Tally) -> Iterator[bytes]:
         wanted.format,
         strict=wanted.strict,
         skip=Path(config.out) if config.out else None,
-        adjust=adjustment(wanted),
+        adjust=adjustment(wanted, config.scrub),
     )
     with progress_bar(config.progress, unit="conversation") as bar:
         for item in items:
@@ -91,10 +94,29 @@ def _bodies(config: ImportConfig, tally: Tally) -> Iterator[bytes]:
             if isinstance(item, Excluded):
                 warn(str(item.error()))
             if isinstance(item, Located):
-                yield item.body
+                if (body := _body(item, config.to, tally)) is not None:
+                    yield body
                 bar.update()
                 if tally.conversations == wanted.limit:
                     return
+
+
+def _body(item: Located, to: str, tally: Tally) -> bytes | None:
+    """A transcript in the form that is wanted; None if that has no place for it, which is said and counted."""
+    from resample.formats import Excluded
+    from resample.formats.exclusions import Problem
+    from resample.formats.export import EXPORTS
+
+    if to == "canonical":
+        return item.body
+    exported = EXPORTS[to](item.transcript)
+    if isinstance(exported, Problem):
+        excluded = Excluded.at(item.file, item.line, exported)
+        warn(str(excluded.error()))
+        tally.excluded[excluded.reason] += 1
+        return None
+    tally.changed.update(exported.changed)
+    return exported.body
 
 
 @dataclass
@@ -108,6 +130,9 @@ class Tally:
     missing: Counter[str] = field(default_factory=Counter)
     supplied: Counter[str] = field(default_factory=Counter)
     dropped: Counter[str] = field(default_factory=Counter)
+    changed: Counter[str] = field(default_factory=Counter)
+    """What another form could not take as it is."""
+    scrubbed: Counter[str] = field(default_factory=Counter)
     clusters: int = 0
     excluded: Counter[str] = field(default_factory=Counter)
     files: int = 0
@@ -141,6 +166,7 @@ class Tally:
         self.missing.update(metadata.get("missing") or ())
         self.supplied.update(metadata.get("supplied") or ())
         self.dropped.update(metadata.get("dropped") or {})
+        self.scrubbed.update(metadata.get("scrubbed") or {})
         self.clusters += not self._clusters.before(metadata.get("cluster") or transcript.id)
         try:
             agent = style_of(transcript)
@@ -159,6 +185,8 @@ class Tally:
             ["log lacks", "", _listed(self.missing)],
             ["supplied", "", _listed(self.supplied)],
             ["left out", "", _listed(self.dropped)],
+            ["scrubbed", f"{self.scrubbed.total():,}" if self.scrubbed else "", _listed(self.scrubbed)],
+            ["written as", "", _listed(self.changed)],
         ]
         return "\n".join(_row(name, count, text) for name, count, text in rows if count or text)
 

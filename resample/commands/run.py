@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from resample.commands import Invocation, progress_bar, say, warn
 from resample.commands.interruption import Interruption
+from resample.commands.preview import show
 from resample.types import Exit, StoreFailed, UserError
 
 if TYPE_CHECKING:
@@ -34,6 +35,8 @@ def perform(config: Any, invocation: Invocation) -> int:
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, RunConfig)
     check_run(settings)
+    if settings.scrub.preview:
+        return show(settings.transcripts, settings.scrub, settings.progress)
     plan = make_plan(settings)
     with Interruption() as interruption:
         return _in_directory(plan, config, invocation, interruption)

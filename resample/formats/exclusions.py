@@ -87,6 +87,9 @@ class Facts(NamedTuple):
     tools: int
     """Schemas in its log."""
     date: str | None
+    offset: int | None = None
+    """Where its canonical form stands, in bytes; None where none was kept."""
+    length: int | None = None
 
 
 class Excluded(NamedTuple):

@@ -188,6 +188,8 @@ def _survey(located: Located, wanted: Wanted, written: _Written, evidence: Evide
 
 def _excluded(located: Located, problem: Problem, facts: Facts) -> Excluded:
     detail = f"transcript {facts.transcript!r}" + (f": {problem.detail}" if problem.detail else "")
+    if located.span is not None:
+        facts = facts._replace(offset=located.span.offset, length=located.span.length)
     return Excluded.at(located.file, located.line, Problem(problem.reason, detail), facts)
 
 
@@ -363,8 +365,7 @@ class _Written:
 
     def _write(self, line: bytes, located: Located) -> None:
         file = self._file = self._file or self._open()
-        file.seek(self._offset)
-        there = file.read(len(line))
+        there = self._after_blanks(file, len(line))
         if there == line:
             return
         if not line.startswith(there):
@@ -375,6 +376,16 @@ class _Written:
         file.seek(self._offset)
         file.write(line)
         file.flush()  # the transcript may be asked for while the index is still growing
+
+    def _after_blanks(self, file: BinaryIO, length: int) -> bytes:
+        """The bytes that stand here, after the blank lines that purged transcripts have left."""
+        while True:
+            file.seek(self._offset)
+            there = file.read(length)
+            if not there.startswith(b"  "):
+                return there
+            file.seek(self._offset)
+            self._offset += len(file.readline())
 
     def _open(self) -> BinaryIO:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -89,7 +89,8 @@ class Survey:
         problem = Problem(Reason.NOT_DRAWN)
         for (row,) in self._db.execute("SELECT row FROM surveyed WHERE factor = 0 ORDER BY number"):
             surveyed = _surveyed(row)
-            yield Excluded.at(surveyed.file, surveyed.line, problem, surveyed.facts)
+            facts = surveyed.facts._replace(offset=surveyed.offset, length=surveyed.length)
+            yield Excluded.at(surveyed.file, surveyed.line, problem, facts)
 
     def close(self) -> None:
         """Forget them all."""

@@ -118,7 +118,7 @@ def items(seed: int) -> list[Item]:
         Item("anthropic", "sk-ant-api03-" + d(93, code), r"sk-ant-api03-[\w-]{93}"),
         Item("huggingface", "hf_" + d(34), r"hf_[A-Za-z0-9]{34}"),
         Item("npm", "npm_" + d(36), r"npm_[A-Za-z0-9]{36}"),
-        Item("pypi", "pypi-AgEIcHlwaS5vcmc" + d(80, code), r"pypi-AgE[\w-]{96}"),
+        Item("pypi", "pypi-AgEIcHlwaS5vcmc" + d(80, code), r"pypi-AgEIcHlwaS5vcmc[\w-]{80}"),
         Item("sendgrid", f"SG.{d(22)}.{d(43)}", r"SG\.[\w-]{22}\.[\w-]{43}"),
         Item("twilio", "SK" + d(32, HEX), r"SK[0-9a-f]{32}"),
         Item("telegram", f"AA{d(33)}", r"AA[\w-]{33}", "bot token 7123456789:"),
@@ -170,7 +170,7 @@ def corpus(seed: int) -> Transcript:
     planted = items(seed)
     lines = [item.before + item.value + item.after for item in planted]
     everything = "\n".join(INNOCENT + line for line in lines)
-    nested = json.dumps({"stdout": everything, "a@b.io": 1})
+    nested = json.dumps({"stdout": everything})
     call = tool_call("bash", json.dumps({"command": everything, "api_key": [nested]}), "call_mK3xQ0aZ81bTfuYh")
     custom = {"id": "c2", "type": "custom", "custom": {"name": "patch", "input": everything}}
     parts = [
@@ -239,7 +239,7 @@ def test_what_holds_a_transcript_together_stays() -> None:
     assert (custom["id"], custom["custom"]["name"]) == ("c2", "patch")
     arguments = json.loads(call["function"]["arguments"])
     assert list(arguments) == ["command", "api_key"]
-    assert set(json.loads(arguments["api_key"][0])) >= {"stdout"}
+    assert set(json.loads(arguments["api_key"][0])) == {"stdout"}
     assert clean.metadata["source"] == "openai_chat"
 
 
@@ -534,13 +534,14 @@ FRAGMENTS = st.one_of(
     st.sampled_from([item.before + item.value + item.after for seed in range(3) for item in items(seed)]),
     st.sampled_from([item.value for item in items(5)]),
     st.sampled_from(INNOCENT.split("\n")),
-    st.sampled_from(
-        [" ", "\n", "\\n", "\\", '"', "'", "/", ":", "=", "@", "-", "password=", "token: ", "://u:", "+1 "]
-    ),
+    st.sampled_from(["\\n", "\\", '"', "'", "/", ":", "=", "@", "-", "password=", "token: ", "://u:", "+1 "]),
     st.text(max_size=12),
     st.text(alphabet="0123456789abcAB.:-@/ ", max_size=24),
 )
-TEXTS = st.lists(FRAGMENTS, max_size=8).map("".join)
+# Two values without anything between them may be seen as two others once one of them is replaced.
+TEXTS = st.lists(st.tuples(FRAGMENTS, st.sampled_from([" ", "\n", ", ", '" "', "\\n", "; "])), max_size=6).map(
+    lambda pairs: "".join(part for pair in pairs for part in pair)
+)
 
 
 @settings(max_examples=300, deadline=None)

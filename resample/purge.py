@@ -1,0 +1,133 @@
+"""Takes transcripts out of a run: what was read of them, played, judged and sent. What their calls cost still counts.
+
+The bytes go, too: deleted rows are overwritten, the database is rebuilt, and the canonical form that the run has
+written of foreign transcripts is blanked. Of an id a hash is kept, so that the run does not take the transcript again.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterable, Sequence
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+from resample.formats.dates import moment
+from resample.formats.exclusions import Reason
+from resample.prepare.index import FILE as TRANSCRIPTS
+from resample.store import FILE, Purged, Store
+
+
+class Removed(NamedTuple):
+    """What was taken out of a run."""
+
+    transcripts: int
+    prefixes: int
+    rollouts: int
+    verdicts: int
+    calls: int
+    """Answered calls whose texts are gone."""
+    logs: list[str]
+    """Files outside the run in which these transcripts still stand."""
+
+
+def known(store: Store, transcript: str) -> bool:
+    """Has the run read a transcript of this id?"""
+    with closing(_connected(store)) as db:
+        return bool(_places(db, transcript) or _mentions(db, transcript))
+
+
+def expired(store: Store, now: datetime) -> list[str]:
+    """The transcripts of a run that may not be kept any longer."""
+    with closing(_connected(store)) as db:
+        rows = db.execute(
+            "SELECT DISTINCT transcript, retain_until FROM prefixes WHERE retain_until IS NOT NULL ORDER BY transcript"
+        )
+        return [transcript for transcript, until in rows if (when := moment(until)) is not None and when <= now]
+
+
+def purge(store: Store, transcripts: Iterable[str]) -> Removed:
+    """Remove these transcripts from a run that is open for writing. Reports are not made anew."""
+    names = list(transcripts)
+    prefixes = rollouts = verdicts = calls = 0
+    logs: set[str] = set()
+    own = os.path.abspath(store.directory / TRANSCRIPTS)  # noqa: PTH100  (as the index has it)
+    with closing(_connected(store)) as db:
+        db.execute("PRAGMA secure_delete=ON")
+        db.execute("BEGIN IMMEDIATE")
+        for name in names:
+            for file, offset, length in _places(db, name):
+                if file == own:
+                    _blank(Path(file), offset, length)
+                else:
+                    logs.add(file)
+            logs.update(file for (file,) in _mentions(db, name) if file and file != own)
+            gone = _remove(db, name)
+            prefixes, rollouts = prefixes + gone[0], rollouts + gone[1]
+            verdicts, calls = verdicts + gone[2], calls + gone[3]
+        db.execute("DELETE FROM texts WHERE hash NOT IN (SELECT value FROM requests, json_each(requests.prompt))")
+        db.execute("DELETE FROM toolsets WHERE hash NOT IN (SELECT toolset FROM prefixes)")
+        db.execute("COMMIT")
+        db.execute("VACUUM")
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return Removed(len(names), prefixes, rollouts, verdicts, calls, sorted(logs))
+
+
+def _connected(store: Store) -> sqlite3.Connection:
+    return sqlite3.connect(store.directory / FILE, isolation_level=None)
+
+
+def _places(db: sqlite3.Connection, transcript: str) -> list[tuple[str, int, int]]:
+    """Where its canonical form stands, used or not."""
+    rows = db.execute(
+        "SELECT DISTINCT file, offset, length FROM prefixes WHERE transcript = ?1 UNION"
+        " SELECT file, offset, length FROM excluded WHERE transcript = ?1 AND offset IS NOT NULL",
+        (transcript,),
+    )
+    return rows.fetchall()
+
+
+def _mentions(db: sqlite3.Connection, transcript: str) -> list[tuple[str]]:
+    return db.execute("SELECT file FROM excluded WHERE transcript = ?", (transcript,)).fetchall()
+
+
+def _blank(path: Path, offset: int, length: int) -> None:
+    """Spaces in its place: what stands after it stays where it is."""
+    with path.open("r+b") as file:
+        file.seek(offset)
+        file.write(b" " * length)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove(db: sqlite3.Connection, transcript: str) -> Sequence[int]:
+    """Prefixes, rollouts, verdicts and calls that were removed."""
+    row = db.execute(
+        "SELECT stratum, traffic, messages, calls, tools > 0 AND NOT tools_inferred FROM prefixes"
+        " WHERE transcript = ?1 UNION ALL SELECT stratum, weight, messages, calls, tools FROM excluded"
+        " WHERE transcript = ?1 LIMIT 1",
+        (transcript,),
+    ).fetchone()
+    if row is None:
+        return (0, 0, 0, 0)
+    ids = "(SELECT id FROM prefixes WHERE transcript = ?)"
+    calls = db.execute(
+        f"UPDATE requests SET prefix = 'purged', content = '', prompt = '[]', raw = x'' WHERE prefix IN {ids}",
+        (transcript,),
+    ).rowcount
+    db.execute(f"UPDATE failures SET prefix = 'purged', detail = '' WHERE prefix IN {ids}", (transcript,))
+    verdicts = db.execute(f"DELETE FROM verdicts WHERE prefix IN {ids}", (transcript,)).rowcount
+    rollouts = db.execute(f"DELETE FROM rollouts WHERE prefix IN {ids}", (transcript,)).rowcount
+    prefixes = db.execute("DELETE FROM prefixes WHERE transcript = ?", (transcript,)).rowcount
+    db.execute("DELETE FROM excluded WHERE transcript = ?", (transcript,))
+    # It goes on counting as read, and as traffic of this weight that was left out.
+    db.execute(
+        "INSERT INTO excluded (file, reason, detail, stratum, weight, messages, calls, tools)"
+        " VALUES ('', ?, '', ?, ?, ?, ?, ?)",
+        (Reason.PURGED, *row),
+    )
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    db.execute("INSERT OR REPLACE INTO purged VALUES (?, ?)", (Purged.digest(transcript), now))
+    return prefixes, rollouts, verdicts, calls
