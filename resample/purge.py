@@ -11,6 +11,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,6 +30,8 @@ class Removed(NamedTuple):
     verdicts: int
     calls: int
     """Answered calls whose texts are gone."""
+    kin: int
+    """Other transcripts of their clusters, which may hold the same words."""
     logs: list[str]
     """Files outside the run in which these transcripts still stand."""
 
@@ -53,6 +56,7 @@ def purge(store: Store, transcripts: Iterable[str]) -> Removed:
     names = list(transcripts)
     prefixes = rollouts = verdicts = calls = 0
     logs: set[str] = set()
+    clusters: set[str] = set()
     own = os.path.abspath(store.directory / TRANSCRIPTS)  # noqa: PTH100  (as the index has it)
     with closing(_connected(store)) as db:
         db.execute("PRAGMA secure_delete=ON")
@@ -64,15 +68,25 @@ def purge(store: Store, transcripts: Iterable[str]) -> Removed:
                 else:
                     logs.add(file)
             logs.update(file for (file,) in _mentions(db, name) if file and file != own)
+            found = db.execute("SELECT DISTINCT cluster FROM prefixes WHERE transcript = ?", (name,))
+            clusters.update(cluster for (cluster,) in found)
             gone = _remove(db, name)
             prefixes, rollouts = prefixes + gone[0], rollouts + gone[1]
             verdicts, calls = verdicts + gone[2], calls + gone[3]
         db.execute("DELETE FROM texts WHERE hash NOT IN (SELECT value FROM requests, json_each(requests.prompt))")
         db.execute("DELETE FROM toolsets WHERE hash NOT IN (SELECT toolset FROM prefixes)")
+        kin = sum(map(partial(_count_in, db), clusters))
         db.execute("COMMIT")
         db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return Removed(len(names), prefixes, rollouts, verdicts, calls, sorted(logs))
+    return Removed(len(names), prefixes, rollouts, verdicts, calls, kin, sorted(logs))
+
+
+def _count_in(db: sqlite3.Connection, cluster: str) -> int:
+    """The transcripts of a cluster."""
+    query = "SELECT count(DISTINCT transcript) FROM prefixes WHERE cluster = ?"
+    count: int = db.execute(query, (cluster,)).fetchone()[0]
+    return count
 
 
 def _connected(store: Store) -> sqlite3.Connection:

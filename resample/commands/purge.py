@@ -37,6 +37,8 @@ def perform(config: Any, invocation: Invocation) -> int:
         f"removed: {removed.transcripts} transcripts, {removed.prefixes} prefixes, {removed.rollouts} rollouts,"
         f" {removed.verdicts} verdicts, and the texts of {removed.calls} calls (what they cost still counts)"
     )
+    if removed.kin:
+        say(f"still there: {removed.kin} transcripts of the same clusters, which may hold the same words")
     for file in removed.logs:
         say(f"still there: {file}, which is not the run's: remove it there yourself")
     return Exit.DONE

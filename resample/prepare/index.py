@@ -162,7 +162,8 @@ def _index(items: Iterator[Item], wanted: Wanted, work_dir: Path, evidence: Evid
 def _survey(located: Located, wanted: Wanted, written: _Written, evidence: Evidence) -> Surveyed | Excluded:
     transcript = located.transcript
     if transcript.id in wanted.purged:
-        return Excluded(located.file, located.line, Reason.PURGED, "")
+        facts = _facts(transcript, 0, wanted)._replace(transcript="", date=None)
+        return Excluded("", None, Reason.PURGED, "", facts)  # nothing that names it
     if located.span is None:
         located = written.put(located)
     if located.span is None:

@@ -58,13 +58,10 @@ class Item(NamedTuple):
 
 
 def drawn(random: Random, size: int, alphabet: str = ALNUM) -> str:
-    """With a digit, a letter and a capital wherever the alphabet has them, as nearly all of this length have."""
+    """With a digit and a letter wherever the alphabet has them, as nearly all of this length have."""
     made = random.choices(alphabet, k=size)
-    made[0], made[size // 2], made[-1] = (
-        "7" if "7" in alphabet else made[0],
-        "b" if "b" in alphabet else made[1],
-        made[-1],
-    )
+    made[0] = "7" if "7" in alphabet else made[0]
+    made[1] = next((letter for letter in "bB" if letter in alphabet), made[1])
     return "".join(made)
 
 
@@ -91,19 +88,28 @@ def items(seed: int) -> list[Item]:
     def d(size: int, alphabet: str = ALNUM) -> str:
         return drawn(random, size, alphabet)
 
+    def n(size: int) -> str:
+        return d(size, string.digits)
+
+    def one(least: int, most: int) -> int:
+        return random.randrange(least, most)
+
+    def grouped(number: str, by: str) -> str:
+        return by.join(re.findall(".{1,4}", number))
+
     upper, lower, code = string.ascii_uppercase + string.digits, string.ascii_lowercase + string.digits, ALNUM + "-_"
     name = random.choice(["quillon", "brandt", "osei", "marchetti"]) + d(3, string.ascii_lowercase)
     key = "\n".join(d(64, ALNUM + "+/") for _ in range(4))
-    card = with_check_digit("4" + d(14, string.digits))
-    digits = with_checksum("DE", d(18, string.digits))
-    phone = f"{random.randrange(2, 9)}12-{random.randrange(2, 9)}64-{random.randrange(1000, 9999)}"
+    card, other_card = (with_check_digit("4" + n(14)) for _ in range(2))
+    account, other_account = (with_checksum("DE", n(18)) for _ in range(2))
+    phone = f"{one(2, 9)}12-{one(2, 9)}64-{one(1000, 9999)}"
     return [
         Item("aws_access_key", "AKIA" + d(16, upper), r"AKIA[0-9A-Z]{16}"),
         Item("aws_secret_key", d(40, ALNUM + "/+"), r"[A-Za-z0-9/+]{40}", "aws_secret_access_key = ", "\n"),
         Item("github", "ghp_" + d(36), r"ghp_[A-Za-z0-9]{36}"),
         Item("github", "github_pat_" + d(22) + "_" + d(59), r"github_pat_[A-Za-z0-9]{22}_[A-Za-z0-9]{59}"),
         Item("gitlab", "glpat-" + d(20), r"glpat-[A-Za-z0-9]{20}"),
-        Item("slack", f"xoxb-{d(12, string.digits)}-{d(12, string.digits)}-{d(24)}", r"xoxb-\d{12}-\d{12}-[A-Za-z0-9]{24}"),
+        Item("slack", f"xoxb-{n(12)}-{n(12)}-{d(24)}", r"xoxb-\d{12}-\d{12}-[A-Za-z0-9]{24}"),
         Item(
             "slack_webhook",
             f"hooks.slack.com/services/T{d(8, upper)}/B{d(8, upper)}/{d(24)}",
@@ -141,28 +147,29 @@ def items(seed: int) -> list[Item]:
         Item("assignment", d(18), r"[A-Za-z0-9]{18}", "export X_TOKEN="),
         Item("email", f"{name}.b@mail.corp-{d(4, HEX)}.io", r"nym[a-z]+@example\.(?:com|org|net)"),
         Item("phone", "+1 " + phone, r"\+1 \d{3}-555-01\d\d"),
-        Item("phone", f"({phone[:3]}) {phone[4:7]}-{random.randrange(1000, 9999)}", r"\(\d{3}\) 555-01\d\d"),
-        Item("phone", f"+44 20 7946 {random.randrange(1000, 9999)}", r"\+44 \d\d \d{4} \d{4}", after=", please"),
+        Item("phone", f"({phone[:3]}) {phone[4:7]}-{one(1000, 9999)}", r"\(\d{3}\) 555-01\d\d"),
+        Item("phone", f"+44 20 7946 {one(1000, 9999)}", r"\+44 \d\d \d{4} \d{4}", after=", please"),
         Item("card", card, r"4\d{15}"),
-        Item("card", "-".join(re.findall("....", with_check_digit("4" + d(14, string.digits)))), r"4\d{3}(?:-\d{4}){3}"),
-        Item("iban", digits, r"DE\d{20}"),
-        Item("iban", " ".join(re.findall(".{1,4}", with_checksum("DE", d(18, string.digits)))), r"DE\d\d(?: \d{4}){4} \d\d"),
-        Item("ssn", f"{random.randrange(100, 600)}-{random.randrange(10, 99)}-{random.randrange(1000, 9999)}", r"9\d\d-\d\d-\d{4}"),
-        Item("ip", f"10.{random.randrange(20, 255)}.3.{random.randrange(20, 255)}", r"(?:192\.0\.2|198\.51\.100|203\.0\.113)\.\d+"),
-        Item("ip", f"2a01:{random.randrange(4096, 9999)}:85a3::7334", r"2001:db8::[0-9a-f]+:[0-9a-f]+"),
-        Item("mac", f"3c:22:fb:{random.randrange(16, 99)}:0a:{random.randrange(16, 99)}", r"00:00:5e(?::[0-9a-f]{2}){3}"),
+        Item("card", grouped(other_card, "-"), r"4\d{3}(?:-\d{4}){3}"),
+        Item("iban", account, r"DE\d{20}"),
+        Item("iban", grouped(other_account, " "), r"DE\d\d(?: \d{4}){4} \d\d"),
+        Item("ssn", f"{one(100, 600)}-{one(10, 99)}-{one(1000, 9999)}", r"9\d\d-\d\d-\d{4}"),
+        Item("ip", f"10.{one(20, 255)}.3.{one(20, 255)}", r"(?:192\.0\.2|198\.51\.100|203\.0\.113)\.\d+"),
+        Item("ip", f"2a01:{one(4096, 9999)}:85a3::7334", r"2001:db8::[0-9a-f]+:[0-9a-f]+"),
+        Item("mac", f"3c:22:fb:{one(16, 99)}:0a:{one(16, 99)}", r"00:00:5e(?::[0-9a-f]{2}){3}"),
         Item("home", name, r"nym[a-z]+", "/Users/", "/src/app.py"),
-    ]  # fmt: skip
+    ]
 
 
-INNOCENT = (
-    "commit d670460b4b4aece5915caf5c68d12f560a9fe3e4, sha256 e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855\n"
-    "id 550e8400-e29b-41d4-a716-446655440000 call_mK3xQ0aZ81bTfuYh toolu_01A09q90qw90lq917835lq9 req_011CSHoEeqs5C35K2UUqR7Fy\n"
-    "password = get_password(); token = tokens[1]; secret: str = os.environ['X']; api_key=$API_KEY; key='<your key>'\n"
-    "2024-05-15T10:00:00.123Z 1715767200 1715767200123 v1.2.3.4 requests==2.31.0 react@18.2.0 actions/checkout@v4\n"
-    "127.0.0.1:8080 0.0.0.0 git@github.com:a/b.git noreply@x.ai user@example.com 555-0123 /home/user/x @app.route('/y')\n"
-    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==\n"
-)
+INNOCENT = """\
+commit d670460b4b4aece5915caf5c68d12f560a9fe3e4
+sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 550e8400-e29b-41d4-a716-446655440000
+call_mK3xQ0aZ81bTfuYh toolu_01A09q90qw90lq917835lq9 chatcmpl-9abcDEF123ghiJKL456 req_011CSHoEeqs5C35K2UUqR7Fy
+password = get_password(); token = tokens[1]; secret: str = os.environ['X']; api_key=$API_KEY; key='<your key>'
+2024-05-15T10:00:00.123Z 1715767200 1715767200123 v1.2.3.4 requests==2.31.0 react@18.2.0 actions/checkout@v4
+127.0.0.1:8080 0.0.0.0 git@github.com:a/b.git noreply@x.ai user@example.com 555-0123 /home/user/x @app.route('/y')
+iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNkYPhfDwAChwGA60e6kgAAAABJRU5ErkJggg==
+"""
 
 
 def corpus(seed: int) -> Transcript:
@@ -261,6 +268,7 @@ TOKEN = "ghp_16C7e42F292c6912E7710c838347Ae178B4a"
         "token = os.environ['GITHUB_TOKEN2']",
         "API_KEY=$MY_KEY1 TOKEN=${TOKEN_2:-x} secret: ${{ secrets.DEPLOY_KEY2 }} KEY=%KEY2%",
         'api_key="<your key 1>" apiKey: "your-api-key-1" token="xxxxxxxxxxxx" password: "********"',
+        "the password 'required' is, the password \"field\", token 'abc'",
         "PASSWORD=changeme password: 'password' secret=None token=null",
         "self.password = password1; password = self.password2; f(token=token1, access_token=access_token_v2)",
         "max_tokens: 4096, token_count=12345678, tokens: [1a2b3c4d5e]",
@@ -313,6 +321,8 @@ def test_what_only_looks_private_stays(text: str) -> None:
         ("secret_key := 'a1b2c3.d4e5f6'", "assignment"),
         ("//registry.npmjs.org/:_authToken=550e8400-e29b-41d4-a716-446655440000", "assignment"),
         ("DD_APP_KEY=1a2b3c4d5e6f7a8b9c0d1e2f3a4b5c6d7e8f9a0b", "assignment"),
+        ("as ann, with the password 'jd#2022!'", "assignment"),
+        ("ALTER USER ann IDENTIFIED BY PASSWORD 'a1b2c3d4'", "assignment"),
         ("İİ password=hunter2hunter2", "assignment"),
         ("AWS_SECRET_ACCESS_KEY='wJalrXUtnFEMI/K7MDENG/bPxRfiCYbbbbbbbKEY'", "aws_secret_key"),
         ('curl -H "Authorization: Basic dXNlcjpwYXNzd29yZDEyMw=="', "bearer"),
@@ -332,6 +342,7 @@ def test_what_only_looks_private_stays(text: str) -> None:
         ("phone: 4155552671", "phone"),
         ("+14155552671", "phone"),
         ("call 06 12 34 56 78.", "phone"),
+        ("+44 20 7946 4715 127.0.0.1", "phone"),
         ("378282246310005", "card"),
         ("3782 822463 10005", "card"),
         ("ssh 192.168.1.17", "ip"),
@@ -387,6 +398,15 @@ def test_keys_of_arguments_stay() -> None:
     assert list(new) == ["bob@corp.io", "x"] and list(new["x"]) == ["AKIAABCDEFGHIJKLMN07"]
     assert new["bob@corp.io"].endswith(("@example.com", "@example.org", "@example.net"))
     assert new["x"]["AKIAABCDEFGHIJKLMN07"] != ["ann@corp.io"]
+
+
+def test_arguments_stay_json_whatever_a_pattern_of_the_users_own_takes() -> None:
+    scrub = Scrubber(Rules(patterns={"greedy": r"start.*stop", "word": r"true|null|12"}))
+    arguments = '{"a": "start here", "b": [true, null, 12], "c": "or stop", "d": "start x stop"}'
+    clean = scrub(Transcript("t", [acting(tool_call("f", arguments))]))
+    new = json.loads(clean.messages[0]["tool_calls"][0]["function"]["arguments"])
+    assert {**new, "d": ""} == {"a": "start here", "b": [True, None, 12], "c": "or stop", "d": ""}
+    assert new["d"] != "start x stop"
 
 
 # -- one value, one pseudonym ---------------------------------------------------------------------------------------
@@ -513,10 +533,13 @@ def test_findings_say_what_would_be_replaced() -> None:
 # -- speed ----------------------------------------------------------------------------------------------------------
 
 
+UNITS = (
+    """a A1 1 1- +1 . \\ \\n a@ @a. ://a: eyJabcdefgh. a: " /home/ Users\\ aa: GB29 0123456789abcdef /+ password:x"""
+)
+
+
 @pytest.mark.parametrize(
-    "unit",
-    ["a", "A1", "1", "1 ", "1-", "+1", ".", "\\", "\\n", "a@", "@a.", "://a:", "eyJabcdefgh.", "a:", "password: ", '"']
-    + ["/home/", "Users\\", "-----BEGIN PRIVATE KEY-----\nMIIE", "aa:", "bearer ", "GB29", "0123456789abcdef", "/+"],
+    "unit", [*UNITS.split(" "), "1 ", "bearer ", "password: ", "-----BEGIN PRIVATE KEY-----\nMIIE"]
 )
 def test_one_long_line_takes_linear_time(unit: str) -> None:
     def seconds(size: int) -> float:
@@ -544,7 +567,7 @@ TEXTS = st.lists(st.tuples(FRAGMENTS, st.sampled_from([" ", "\n", ", ", '" "', "
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True, database=None)
 @given(st.lists(TEXTS, min_size=1, max_size=4), TEXTS, TEXTS)
 def test_scrubbing_twice_changes_nothing_more(texts: list[str], argument: str, deep: str) -> None:
     arguments = json.dumps({"command": argument, "deep": json.dumps([deep])})
@@ -556,7 +579,7 @@ def test_scrubbing_twice_changes_nothing_more(texts: list[str], argument: str, d
     assert isinstance(json.loads(new["deep"]), list)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(st.lists(st.text(alphabet=st.characters(exclude_characters="@:=/\\", exclude_categories=["Nd", "Cs"]))))
 def test_texts_without_anything_to_replace_come_back_as_the_same_object(texts: list[str]) -> None:
     transcript = said(*texts)

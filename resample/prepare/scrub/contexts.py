@@ -69,6 +69,7 @@ _EQUALS = re.compile(
     re.ASCII,
 )
 _OPTION = re.compile(r"[ \t]{1,2}(?=[^\s-])")
+_SAID = re.compile(r"[ \t]{1,2}(?:(?:is|was|to|of)[ \t])?(?=[\"'`])")
 _QUOTED = re.compile(r"[bru]{0,2}([\"'`])([^\s\"'`\x00]{4,400})\1", re.ASCII)
 _PLAIN = re.compile(r"[^\s\"'`,;()\[\]{}<>&|\\\x00]{6,400}", re.ASCII)
 
@@ -135,6 +136,9 @@ def _assignments(text: str) -> Iterator[Hit]:
 
 def _value(text: str, at: int, lowered: str, name: int) -> tuple[int, int, bool, bool] | None:
     """The literal that is assigned to a name that ends here: its span, is it quoted, is there space before the `=`?"""
+    if said := _SAID.match(text, at):
+        quoted = _QUOTED.match(text, said.end())
+        return (*quoted.span(2), False, False) if quoted else None
     sign = _EQUALS.match(text, at) or (_OPTION.match(text, at) if _is_option(lowered, name) else None)
     if sign is None:
         return None

@@ -63,7 +63,7 @@ class Corpus:
         self._texts += identity
         sizes = (len(text.text) + len(_BETWEEN) for text in self._texts)
         self._starts = list(accumulate(sizes, initial=len(_BETWEEN)))
-        self._keys: dict[int, list[tuple[int, int]]] = {}
+        self._strings: dict[int, list[tuple[int, int, bool]]] = {}
         self.raw = _BETWEEN.join(("", *(text.text for text in self._texts), ""))
 
     def place(self, spot: Spot) -> str:
@@ -79,15 +79,18 @@ class Corpus:
         index = self._index(spot)
         return _digest(self._texts[index].text) if index >= self._identity else None
 
-    def is_key(self, spot: Spot) -> bool:
-        """Does it reach into a key of the arguments it stands in?"""
+    def is_form(self, spot: Spot) -> bool:
+        """Is it, in arguments, a key or more than a string: not to be changed?"""
         index = self._index(spot)
         if not self._texts[index].is_json:
             return False
-        if index not in self._keys:
-            self._keys[index] = list(_keys(self._texts[index].text))
+        if index not in self._strings:
+            self._strings[index] = list(_strings(self._texts[index].text))
         start, end = spot.start - self._starts[index], spot.end - self._starts[index]
-        return any(begin < end and start < stop for begin, stop in self._keys[index])
+        return any(
+            begin < end and start < stop and (is_key or not begin < start <= end < stop)
+            for begin, stop, is_key in self._strings[index]
+        )
 
     def replaced(self, spots: Iterable[Spot], pseudonyms: Mapping[Spot, str]) -> Transcript:
         """The transcript with pseudonyms in these spots."""
@@ -131,10 +134,10 @@ def _digest(text: str) -> str:
     return f"scrubbed-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"(\s*:)?', re.DOTALL)
+_STRING = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*:)?', re.DOTALL)
 
 
-def _keys(json: str) -> Iterator[tuple[int, int]]:
+def _strings(json: str) -> Iterator[tuple[int, int, bool]]:
+    """Where they begin and end, with their quotes, and are they keys?"""
     for string in _STRING.finditer(json):
-        if string[1]:
-            yield string.span()
+        yield string.start(), string.end(1), string[2] is not None

@@ -99,7 +99,7 @@ class Scrubber:
             spot
             for value, first in known.items()
             for spot in _standing(value, first, read)
-            if taken.add(spot) and not corpus.is_key(spot)
+            if taken.add(spot) and not corpus.is_form(spot)
         ]
         return sorted(spots) + sorted(elsewhere)
 
@@ -112,7 +112,7 @@ class Scrubber:
                         yield _spot(hit, self._kinds[hit.kind], seen)
 
     def _is_replaced(self, spot: Spot, corpus: Corpus) -> bool:
-        if spot.kind.is_made_up(spot.value[spot.head :]) or corpus.is_key(spot):
+        if spot.kind.is_made_up(spot.value[spot.head :]) or corpus.is_form(spot):
             return False
         return not any(pattern.fullmatch(spot.value) for pattern in self._allow)
 
