@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from itertools import accumulate
 from typing import NamedTuple
+
+import orjson
 
 from resample.prepare.scrub.kinds import Kind
 from resample.prepare.scrub.places import Text, rewritten
@@ -63,7 +65,7 @@ class Corpus:
         self._texts += identity
         sizes = (len(text.text) + len(_BETWEEN) for text in self._texts)
         self._starts = list(accumulate(sizes, initial=len(_BETWEEN)))
-        self._strings: dict[int, list[tuple[int, int, bool]]] = {}
+        self._strings: dict[int, list[tuple[int, int, bool]] | None] = {}
         self.raw = _BETWEEN.join(("", *(text.text for text in self._texts), ""))
 
     def place(self, spot: Spot) -> str:
@@ -80,17 +82,21 @@ class Corpus:
         return _digest(self._texts[index].text) if index >= self._identity else None
 
     def is_form(self, spot: Spot) -> bool:
-        """Is it, in arguments, a key or more than a string: not to be changed?"""
+        """Is it, in arguments, a key, or neither a part of one string nor a number: not to be changed?"""
         index = self._index(spot)
         if not self._texts[index].is_json:
             return False
         if index not in self._strings:
-            self._strings[index] = list(_strings(self._texts[index].text))
+            self._strings[index] = _strings(self._texts[index].text)
+        strings = self._strings[index]
+        if strings is None:
+            return False
         start, end = spot.start - self._starts[index], spot.end - self._starts[index]
-        return any(
-            begin < end and start < stop and (is_key or not begin < start <= end < stop)
-            for begin, stop, is_key in self._strings[index]
-        )
+        touched = [string for string in strings if string[0] < end and start < string[1]]
+        if len(touched) != 1:
+            return bool(touched) or not spot.value.isdigit()
+        begin, stop, is_key = touched[0]
+        return is_key or not (begin < start and end < stop)
 
     def replaced(self, spots: Iterable[Spot], pseudonyms: Mapping[Spot, str]) -> Transcript:
         """The transcript with pseudonyms in these spots."""
@@ -137,7 +143,10 @@ def _digest(text: str) -> str:
 _STRING = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*:)?', re.DOTALL)
 
 
-def _strings(json: str) -> Iterator[tuple[int, int, bool]]:
-    """Where they begin and end, with their quotes, and are they keys?"""
-    for string in _STRING.finditer(json):
-        yield string.start(), string.end(1), string[2] is not None
+def _strings(json: str) -> list[tuple[int, int, bool]] | None:
+    """Where they begin and end, with their quotes, and are they keys? None for what is no JSON after all."""
+    try:
+        orjson.loads(json)
+    except orjson.JSONDecodeError:
+        return None
+    return [(string.start(), string.end(1), string[2] is not None) for string in _STRING.finditer(json)]
