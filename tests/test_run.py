@@ -425,7 +425,10 @@ def leaky(cut_role: str) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("ends_with", ["user", "assistant"])
-def test_nothing_after_the_cut_reaches_candidate_or_judge(here: Here, monkeypatch: pytest.MonkeyPatch, ends_with: str):
+@pytest.mark.parametrize("cut", ["last_turn", "step truncate.at=2", "random truncate.turns=2", "at_tool"])
+def test_nothing_after_the_cut_reaches_candidate_or_judge(
+    here: Here, monkeypatch: pytest.MonkeyPatch, ends_with: str, cut: str
+):
     seen: list[tuple[str, str]] = []
     real = OpenAITransport.send
 
@@ -437,6 +440,7 @@ def test_nothing_after_the_cut_reaches_candidate_or_judge(here: Here, monkeypatc
     monkeypatch.setattr(OpenAITransport, "send", send)
     path = write_transcripts(here.folder / "t.jsonl", leaky(ends_with))
     command = ["run", f"transcripts.path={path}", "out=run", "samples=6", QUIET, "simulator=llm", "baselines=[]"]
+    command += f"truncate={cut}".split()
     assert here(*command).code == 0
     for role, text in seen:
         found = {sentinel for sentinel in SENTINELS if sentinel in text}

@@ -86,7 +86,7 @@ def test_nothing_of_the_original_turn_is_in_a_prefix(name: str, collection: Path
         )
         clusters[entry.transcript].add(entry.cluster)
     assert all(len(of_one) == 1 for of_one in clusters.values())
-    for entry in entries:
+    for entry in random.Random(5).sample(entries, min(len(entries), 1500)):  # each is read again
         check(entry, own)
 
 
