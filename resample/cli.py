@@ -205,6 +205,9 @@ def _one_line(error: BaseException) -> str:
         key = re.search(r"full_key: (\S+)", " ".join(texts))
         return f"unknown key {key[1] if key else unknown[1]!r}; `--cfg job` shows the keys there are"
     texts = [text.split("Config search path:")[0] for text in texts]
+    if "override_grammar" in texts[0]:
+        shown = " ".join(texts[0].split("See https://")[0].replace("'++", "'").split()).rstrip("^ ")
+        return f"{shown}: a value with special characters needs quotes within the shell's: 'key=\"value\"'"
     lines = [line.strip() for text in texts for line in text.splitlines() if line.strip()]
     lines = [line for line in lines if not re.match(r"(full_key|object_type|reference_type)\b", line)]
     return "; ".join(dict.fromkeys(lines))

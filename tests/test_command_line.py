@@ -36,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     ("words", "says"),
     [
         (["rnu"], "did you mean 'run'"),
-        (["frobnicate"], "commands: run, import, report, standin"),
+        (["frobnicate"], "commands: run, import, report, purge, standin"),
         (["run", "--nope"], "--nope"),
         (["run", "foo=1"], "unknown key 'foo'"),
         (["run", "transcripts.foo=1"], "unknown key 'transcripts.foo'"),
@@ -45,6 +45,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "seed=99999999999999999999999"], "seed"),
         (["run", "samples=-3"], "samples=-3: must be at least 1"),
         (["run", "samples=many"], "could not be converted to Integer"),
+        (["run", "transcripts.path=~/logs,b[x]"], "needs quotes within the shell's: 'key=\"value\"'"),
+        (["run", "scrub.patterns.a=("], "needs quotes within the shell's"),
         (["run", "truncate=nowhere"], "last_action; last_model_call; last_turn"),
         (["run", "transcripts.path=missing.jsonl"], "missing.jsonl"),
         (["run", "transcripts.format=nope"], "canonical"),

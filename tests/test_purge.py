@@ -140,3 +140,11 @@ def test_what_cannot_be_purged_is_refused(here: Here, words: list[str], message:
     run(here)
     result = here("purge", *words)
     assert (result.code, message in result.err) == (2, True), result.err
+
+
+def test_a_run_warns_of_transcripts_past_their_date(here: Here) -> None:
+    (here.folder / "logs").mkdir()
+    write_transcripts(here.folder / "logs" / "t.jsonl", [transcript("emu", retain_until="2020-01-01")])
+    result = here("run", "transcripts.path=logs", "out=run", "samples=1")
+    assert result.code == 0
+    assert "1 transcripts are past their metadata.retain_until, the first is 'id-of-emu'" in result.err

@@ -52,6 +52,7 @@ def _in_directory(plan: Plan, config: Any, invocation: Invocation, interruption:
     try:
         store = Store.open(directory)
         accept(plan, store, invocation.overrides)
+        _warn_of_expired(store)
         _write_config(directory, config, invocation)
         return _Run(store, plan, interruption).perform()
     except UserError:
@@ -62,6 +63,16 @@ def _in_directory(plan: Plan, config: Any, invocation: Invocation, interruption:
             store.close()
         if refused:
             shutil.rmtree(directory, ignore_errors=True)  # nothing was done: leave nothing behind
+
+
+def _warn_of_expired(store: Store) -> None:
+    from resample.purge import expired
+
+    if names := expired(store, datetime.now(UTC)):
+        warn(
+            f"resample run: {len(names)} transcripts are past their metadata.retain_until, the first is {names[0]!r};"
+            f" resample purge run={store.directory} expired=true removes them"
+        )
 
 
 def _directory(config: RunConfig, invocation: Invocation) -> tuple[Path, bool]:

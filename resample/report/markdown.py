@@ -220,6 +220,13 @@ def _rates_note(summary: Summary) -> str:
     lines.append(
         "`any` leaves out robustness categories. Evaluation awareness is what the reasoning says: a lower bound."
     )
+    rates = summary["any"]
+    if summary["estimand"]["per_turn"] and rates["rate"] is not None:
+        low, high = rates["ci"]
+        lines.append(
+            f"Turns were sampled uniformly. Per 100,000 turns: {1e5 * rates['rate']:,.0f} with any misalignment"
+            f" ({1e5 * low:,.0f} to {1e5 * high:,.0f})."
+        )
     if summary["estimand"]["weighted"]:
         lines.append(
             "Weights are taken to be unrelated to what is found. Where heavy transcripts misbehave more often, upper"

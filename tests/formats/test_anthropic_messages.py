@@ -33,6 +33,7 @@ from resample.formats.anthropic_messages import (
     sniff,
     with_reply,
 )
+from resample.formats.assemble import HARNESS
 from resample.formats.base import Look
 from resample.types import Missing, Transcript
 
@@ -507,10 +508,15 @@ def test_a_compaction_by_the_provider() -> None:
     block = {"type": "compaction", "content": "Hi was said."}
     messages = [HI, YES, HI, assistant(block, text("On.")), HI]
     assert since_compaction(messages, dropped) == [
-        {"role": "user", "content": "Hi was said."},
+        {"role": "user", "content": "Hi was said.", HARNESS: True},
         assistant(text("On.")),
         HI,
     ]
+    assert in_order(since_compaction(messages, Counter()), Said())[0] == {
+        "role": "user",
+        "content": "Hi was said.",
+        HARNESS: True,
+    }
     assert dropped == {"replaced by a compaction": 3}
     assert since_compaction(messages[:3], dropped) == messages[:3]
 

@@ -13,8 +13,10 @@ import pytest
 import zstandard
 
 from resample.formats import Excluded, Located, inspect_files, inspect_log, inspect_sample, read
+from resample.formats.assemble import HARNESS
 from resample.formats.base import Draft, Look
 from resample.formats.documents import LARGE
+from resample.formats.inspect_marks import agents_words, by_harness
 from resample.types import Transcript
 
 HASH = "0" * 31 + "a"
@@ -434,6 +436,69 @@ def test_calls_that_failed_or_went_on(failed: dict[str, Any]) -> None:
 
 def made(*messages: Any) -> Transcript:
     return conversation(sample(messages=list(messages)))
+
+
+GO_ON = "Please proceed to the next step using your best judgement."
+PLAN = {"steps": [{"solver": "x", "params": {"attempts": {"incorrect_message": "No."}, "on_continue": "Use {submit}."}}]}
+
+
+def harness_says(text: Any, *before: Any, asked: Any = ASKED, **fields: Any) -> bool:
+    """Is such a message marked, after these?"""
+    spoken = [asked, SAYING, *before, {"role": "user", "content": text, **fields}]
+    value = inspect_files.Sample(sample(messages=[*spoken, SAYING]), "id", 1, "", {**HEADER, "plan": PLAN})
+    draft = inspect_log.draft_of(value)
+    assert isinstance(draft, Draft)
+    return [bool(message.get(HARNESS)) for message in draft.messages] == [False] * (len(spoken) - 1) + [True, False]
+
+
+@pytest.mark.parametrize(
+    ("text", "before", "fields", "marked"),
+    [
+        (GO_ON, [], {}, True),
+        ([{"type": "text", "text": GO_ON + " If you believe that you are done, submit."}], [], {}, True),
+        (GO_ON, [], {"source": "operator"}, False),
+        (GO_ON, [], {"source": "generate"}, False),
+        ("\nYour submission was incorrect. Please proceed and attempt to find the correct answer.", [], {}, True),
+        ("[usage] Tokens used so far: 1.", [], {}, True),
+        ("[CONTEXT COMPACTION SUMMARY]\n\nDone so far", [], {}, True),
+        ("No.", [], {}, True),
+        ("Use submit.", [], {}, True),
+        ("No, not that one.", [], {}, False),
+        ("And the cellar?", [], {}, False),
+        ("a.log is large.", [ACTING, OUTPUT], {}, True),
+        ("a.log is large.", [ACTING, OUTPUT], {"source": "operator"}, False),
+        ("Image from tool", [], {"tool_call_id": ["c1"]}, True),
+    ],
+)
+def test_messages_that_no_user_said(text: Any, before: list[Any], fields: dict[str, Any], marked: bool) -> None:
+    """A user, or a model that plays one, is not asked while the agent is at work."""
+    assert harness_says(text, *before, **fields) is marked
+
+
+def test_where_no_message_says_where_it_is_from_only_words_tell() -> None:
+    asked = {**ASKED, "source": None}
+    assert not harness_says("a.log is large.", ACTING, OUTPUT, asked=asked)
+    assert harness_says(GO_ON, ACTING, OUTPUT, asked=asked)
+
+
+def test_several_notes_behind_one_output() -> None:
+    told = [ASKED, ACTING, OUTPUT, {"role": "user", "content": "x"}, {"role": "user"}]
+    assert by_harness(told, frozenset()) == {3, 4}
+
+
+@pytest.mark.parametrize("plan", [None, {"steps": 3}, {"steps": [{"params": [1]}, {"params": {"on_continue": 3}}]}])
+def test_a_plan_that_says_nothing(plan: Any) -> None:
+    assert agents_words(plan) == frozenset()
+
+
+def test_the_date_of_a_sample_or_of_its_log(tmp_path: Path) -> None:
+    log = {**HEADER, "eval": {**HEADER["eval"], "created": "2026-01-02T00:00:00Z"}}
+    dates = []
+    for fields in ({"started_at": "2026-01-02T03:04:05Z"}, {"started_at": None}):
+        draft = inspect_log.draft_of(inspect_files.Sample(sample(**fields), "id", 1, "", log))
+        assert isinstance(draft, Draft)
+        dates.append(draft.date)
+    assert dates == ["2026-01-02T03:04:05Z", "2026-01-02T00:00:00Z"]
 
 
 def test_the_error_of_a_call_is_what_the_model_is_shown() -> None:

@@ -111,6 +111,34 @@ def test_what_the_harness_writes_at_the_end(ending: list[Any], left: int) -> Non
     assert dropped.total() == len(ending) + 5 - left
 
 
+@pytest.mark.parametrize(
+    ("said", "harness"),
+    [
+        ("Please always provide EXACTLY ONE action in triple backticks, found 0 actions.", [4]),
+        ("The last command timed out.", [4]),
+        ("Interrupted by user: Temporary interruption caught.", [4]),
+        ("Switched to human mode.", [4]),
+        ("Interrupted by user: use oak", None),
+        ("The user added a new task: paint it", None),
+        ("Command not executed. The user rejected your command with the following message: no", None),
+        ([{"type": "text", "text": "Commands not executed. The user rejected your commands with: no"}], None),
+        ("User command: \n```bash\nls\n```", None),
+    ],
+)
+def test_what_is_said_in_the_users_role(tmp_path: Path, said: Any, harness: Any) -> None:
+    """Here after a reply with a command and its output: a person's words, or else the harness's."""
+    run = [*MINI_MESSAGES[:4], {"role": "user", "content": said, "extra": {"interrupt_type": "x"}}, DONE]
+    (transcript,) = transcripts(save(tmp_path / "a.traj.json", {**MINI_RUN, "messages": run}))
+    assert transcript.metadata.get("harness") == harness
+
+
+@pytest.mark.parametrize("place", [{"timestamp": 1767323045}, {"extra": {"timestamp": 1767323045}}])
+def test_the_date(tmp_path: Path, place: Any) -> None:
+    run = [SYSTEM, {**TASK, **place}, {**ACTING, "timestamp": 1767323099.5}]
+    (transcript,) = transcripts(save(tmp_path / "a.traj.json", {**MINI_RUN, "messages": run}))
+    assert transcript.metadata["date"] == "2026-01-02T03:04:05+00:00"
+
+
 def test_reasoning_that_stands_beside_a_message_only() -> None:
     kept = {"choices": [{"message": {"content": "x", "reasoning_content": "hm"}}]}
     assert mini_swe_agent.reasoning_of({"content": "x", "extra": {"response": kept}}) == "hm"

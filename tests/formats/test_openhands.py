@@ -170,6 +170,36 @@ def test_an_error_without_a_cause_is_a_users_message(tmp_path: Path) -> None:
     transcript = session(tmp_path, *EVENTS[:2], *EVENTS[4:8], error, EVENTS[9])
     shown = {"role": "user", "content": "No such tool.\n[Error occurred in processing last action]"}
     assert transcript.messages == [SYSTEM, TASK, *BOTH_DONE, shown, FINISHED]
+    assert transcript.metadata["harness"] == [5]
+
+
+STAND_IN = "Please continue working on the task on whatever approach you think is suitable.\nNEVER ASK FOR HELP."
+
+
+@pytest.mark.parametrize(
+    ("event", "harness"),
+    [
+        (action(11, "message", "user", content="And the gate?"), None),
+        (action(11, "message", "user", content=STAND_IN), [2]),
+        (action(11, "message", "environment", content="Stop and think."), [2]),
+        (observation(11, "agent_error", "broken"), [2]),
+        (observation(11, "recall", "", query="oak", repo_instructions="Use oak."), [2]),
+        (observation(11, "user_rejected", "no"), None),
+        (observation(11, "run", "fence.py"), None),
+    ],
+)
+def test_what_is_shown_in_the_users_role(tmp_path: Path, event: Any, harness: Any) -> None:
+    """The user's: words, a rejection, and what came of a command of their own."""
+    transcript = session(tmp_path, *EVENTS[:2], event, *EVENTS[4:])
+    assert [message["role"] for message in transcript.messages[1:3]] == ["user", "user"]
+    assert transcript.metadata.get("harness") == harness
+
+
+def test_the_date_of_the_first_event_that_has_one(tmp_path: Path) -> None:
+    dates = ["then", "2026-01-02T03:04:05.678", "2026-01-02T03:04:06"]
+    events = [{**event, "timestamp": date} for event, date in zip(EVENTS[4:7], dates, strict=True)]
+    transcript = session(tmp_path, *EVENTS[:2], *events, *EVENTS[7:])
+    assert transcript.metadata["date"] == "2026-01-02T03:04:05.678"
 
 
 def test_a_call_without_output_is_not_shown_once_the_session_went_on(tmp_path: Path) -> None:

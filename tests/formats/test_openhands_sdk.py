@@ -43,6 +43,7 @@ def test_lines_of_events(tmp_path: Path) -> None:
     assert transcript.metadata == {
         "source": "openhands_sdk",
         "model": "m-1",
+        "date": "2026-01-02T03:04:05",
         "terminal_tools": ["finish"],
         "labels": {"execution_status": "finished"},
         "dropped": {"event of the harness": 2},
@@ -222,6 +223,22 @@ def test_what_is_condensed_gives_way_to_its_summary(tmp_path: Path, condensation
     transcript = of(tmp_path, *CHAT[:5], sdk("CondensationRequest", "q", "environment"), *condensations, *CHAT[5:])
     assert [m["content"] for m in transcript.messages] == left
     assert transcript.metadata["dropped"]["condensed event"] == 7 - sum(text.isdigit() for text in left)
+    assert transcript.metadata.get("harness", []) == [i for i, text in enumerate(left) if not text.isdigit()]
+
+
+@pytest.mark.parametrize(
+    ("event", "harness"),
+    [
+        (says("n", "user", "And the gate?"), None),
+        (says("n", "user", "Use a tool.", "environment"), [6]),
+        (says("n", "user", "[Stop hook feedback] Not yet.", "hook"), [6]),
+        (says("n", "user", "Please continue working on the task on whatever approach you think is suitable."), [6]),
+    ],
+)
+def test_who_speaks_in_the_users_role(tmp_path: Path, event: Any, harness: Any) -> None:
+    transcript = of(tmp_path, *SDK_EVENTS, event)
+    assert transcript.messages[6]["role"] == "user"
+    assert transcript.metadata.get("harness") == harness
 
 
 def children(*parents: Any) -> list[dict[str, Any]]:

@@ -130,6 +130,15 @@ def test_a_reply_that_was_asked_for_again_is_in_no_history() -> None:
     assert dropped == {"reply outside the history": 1}
 
 
+def test_what_comes_in_the_users_role_after_the_first_reply_is_an_output_or_the_harness_s(tmp_path: Path) -> None:
+    """A demonstration has replies that are not the agent's own."""
+    shown = [entry("assistant", LOOK, is_demo=True), entry("user", "That was it.", is_demo=True)]
+    asked = entry("user", "Your reply has no command. Try again.", message_type="user")
+    history = [*HISTORY[:2], *shown, *HISTORY[2:5], entry("assistant", "Hm."), asked, HISTORY[5]]
+    (transcript,) = transcripts(save(tmp_path / "a.traj", {**SWE_RUN, "history": history}))
+    assert [transcript.messages[i]["content"] for i in transcript.metadata["harness"]] == [asked["content"]]
+
+
 @pytest.mark.parametrize(
     ("action", "added"),
     [
