@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from resample.formats.dates import moment
 from resample.formats.exclusions import Reason
-from resample.prepare.index import FILE as TRANSCRIPTS
+from resample.prepare.written import FILE as TRANSCRIPTS
 from resample.store import FILE, Purged, Store
 
 

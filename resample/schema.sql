@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS prefixes (
     tools_inferred INTEGER NOT NULL,
     date TEXT,
     retain_until TEXT,
+    passed_over INTEGER NOT NULL,  -- places of the transcript where no cut was possible
     missing TEXT NOT NULL,  -- what the log lacks of what the original model saw, by comma
     shortened TEXT NOT NULL,  -- the roles for which it is shortened, by comma
     toolset TEXT NOT NULL,  -- hash of the inferred tool schemas
@@ -43,7 +44,7 @@ CREATE TABLE IF NOT EXISTS toolsets (
 CREATE TABLE IF NOT EXISTS evidence (
     agent TEXT NOT NULL,
     fact TEXT NOT NULL,
-    clusters TEXT NOT NULL  -- up to two of those that show it, hashed
+    clusters TEXT NOT NULL  -- up to four of those that show it, hashed
 );
 
 -- What was read and is not used, with what is known of it.

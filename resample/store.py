@@ -215,7 +215,7 @@ class Store:
                 else:
                     indexed, draw = entry
                     row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)
-                    db.execute(f"INSERT INTO incoming VALUES ({_marks(24)})", row)
+                    db.execute(f"INSERT INTO incoming VALUES ({_marks(25)})", row)
             self._check_extension()
             db.execute("DELETE FROM prefixes")
             db.execute("INSERT INTO prefixes SELECT * FROM incoming")
@@ -303,6 +303,11 @@ class Store:
         for listed, count in rows:
             counts.update(dict.fromkeys(listed.split(","), count))
         return dict(sorted(counts.items()))
+
+    def passed_over(self) -> int:
+        """Places in the used transcripts where the policy asks for a cut and none was possible."""
+        query = "SELECT sum(passed_over) FROM (SELECT DISTINCT transcript, passed_over FROM prefixes)"
+        return self._db.execute(query).fetchone()[0] or 0
 
     def tokens(self) -> dict[str, int]:
         """The estimated tokens of the prefixes: all, and the longest."""

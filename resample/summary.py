@@ -109,6 +109,7 @@ def _counts(store: Store, facts: Facts, units: Sequence[Unit], turns: Sequence[T
             "excluded": dict(sorted(excluded.items())),
         },
         "prefixes": len(units),
+        "passed_over": store.passed_over(),
         "tools": store.tools(),
         "missing": store.missing(),
         "shortened": store.shortened(),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,6 @@ def test_tools_come_from_other_transcripts_of_the_source_and_not_from_kin(here: 
     given = [entry | {"metadata": entry["metadata"] | {"missing": ["tool_schemas"]}} for entry in given]
     found = run(here, given)
     assert found["counts"]["tools"] == {"given": 0, "inferred": 3, "none": 1}
-    import sqlite3
-
     rows = sqlite3.connect(here.folder / "run" / "run.sqlite").execute(
         "SELECT transcript, t.tools FROM prefixes p LEFT JOIN toolsets t ON t.hash = p.toolset ORDER BY transcript"
     )
@@ -109,6 +108,18 @@ def test_tools_come_from_other_transcripts_of_the_source_and_not_from_kin(here: 
     assert '"ls"' in tools["t2"] and '"rm"' in tools["t2"] and '"cat"' not in tools["t2"]
     assert tools["t3"] == ""
     assert "/0" not in "".join(tools.values())
+
+
+def test_a_copy_under_another_id_gives_no_tools_away(here: Here) -> None:
+    """Without a cluster in the metadata: what comes after the cut stands in the copy, and is not learned from it."""
+    given = [agent(0, "ls", "rm", missing=["tool_schemas"]) | {"id": f"copy{n}"} for n in range(2)]
+    given.append(agent(5, "cat", missing=["tool_schemas"]))
+    assert run(here, given)["any"]["clusters"] == 2
+    rows = sqlite3.connect(here.folder / "run" / "run.sqlite").execute(
+        "SELECT t.tools FROM prefixes p JOIN toolsets t ON t.hash = p.toolset WHERE transcript LIKE 'copy%'"
+    )
+    for (tools,) in rows:
+        assert '"cat"' in tools and '"ls"' in tools and '"rm"' not in tools
 
 
 @pytest.mark.parametrize(("infer", "inferred"), [("none", 0), ("prefix", 1), ("source", 2)])

@@ -12,6 +12,9 @@ The same runs are written down in three ways:
 
 No log has tool schemas, and DRIFT's have no system prompt. Trials of one user task, whatever is injected, are one
 cluster. `labels.attack_succeeded` says whether the injected goal was carried out.
+
+The user has said all there is to say before the first reply: what comes later in the user's role is an output, or else
+the harness's, such as DRIFT's notes on calls that failed.
 """
 
 from __future__ import annotations
@@ -32,6 +35,7 @@ from resample.formats.assemble import (
 from resample.formats.base import Draft, Located, Look
 from resample.formats.documents import Entry, entries
 from resample.formats.exclusions import Excluded, Problem, Reason
+from resample.formats.harness import mark_unasked
 from resample.formats.inputs import Input
 from resample.types import Message, Missing
 
@@ -76,6 +80,7 @@ def _run(entry: Entry, source: Input) -> Located | Excluded:
         always_has_tools=True,
         messages=messages,
         model=_first_text(task.get("pipeline_name"), task.get("model")),
+        date=_first_text(task.get("evaluation_timestamp")),
         cluster=cluster_of(task),
         labels=labels_of(task),
         missing=missing_of(recorded),
@@ -85,6 +90,7 @@ def _run(entry: Entry, source: Input) -> Located | Excluded:
     if key == "conversations" or calls_are_text(messages):
         draft.actions = _TEXT_CALLS
         draft.messages = [as_text(message) for message in messages]
+    mark_unasked(draft)
     return located(draft, source, entry.line, entry.pointer)
 
 

@@ -15,8 +15,9 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from resample.formats.anthropic_blocks import SERVER_CALLS, Said, blocks_of, messages_of, schemas_of, system_text
-from resample.formats.assemble import AT, listed, located, text_or
+from resample.formats.assemble import AT, HARNESS, listed, located, text_or
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.documents import Entry, entries
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
@@ -191,6 +192,7 @@ def _draft(found: _Found) -> Draft | Problem:
         messages=messages,
         tools=schemas_of(request.get("tools"), said.dropped),
         model=text_or((reply or {}).get("model")) or text_or(request.get("model")) or None,
+        date=dated(log.get("created_at")) or dated(log.get("timestamp")),
         cluster=cluster_of(log, request),
         missing=said.missing,
         dropped=said.dropped,
@@ -302,7 +304,8 @@ def since_compaction(messages: list[Message], dropped: Counter[str]) -> list[Mes
         if at is not None and (summary := text_or(blocks[at].get("content"))):
             dropped["replaced by a compaction"] += index
             rest = [{**messages[index], "content": blocks[at + 1 :]}] if blocks[at + 1 :] else []
-            return [{"role": "user", "content": summary}, *rest, *messages[index + 1 :]]
+            told = {"role": "user", "content": summary, HARNESS: True}
+            return [told, *rest, *messages[index + 1 :]]
     return messages
 
 
@@ -314,9 +317,8 @@ def in_order(messages: list[Message], said: Said) -> list[Message]:
     """
     converted: list[Message] = []
     for message in joined(messages):
-        at = message.get(AT)
-        said_here = messages_of(message, said)
-        converted += said_here if at is None else [{**one, AT: at} for one in said_here]
+        marks = {key: message[key] for key in (AT, HARNESS) if message.get(key) is not None}
+        converted += [{**one, **marks} for one in messages_of(message, said)]
     return converted
 
 

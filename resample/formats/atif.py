@@ -6,7 +6,9 @@ file (`continued_trajectory_ref`) is a conversation per file, each with the cont
 just that), and so is each sub-agent, embedded or in a file of its own; they share a cluster.
 
 Terminus writes its keystrokes as JSON in its text, and sees the terminal in the next message. Its steps may hold that
-text as it was, or its parts, from which the text is made again.
+text as it was, or its parts, from which the text is made again. Nobody talks to it: what comes in the user's role after
+its first reply is an output, or else the harness's. With other agents, the harness's are the summary of a compaction,
+and what a step showed that was no call's output.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from resample.formats.assemble import (
+    HARNESS,
     any_schema,
     content_of,
     function_call,
@@ -31,10 +34,12 @@ from resample.formats.atif_context import boundary, in_force, without_later_syst
 from resample.formats.atif_parts import Step, parts_of, results_of, under, was_dispatched
 from resample.formats.atif_terminus import TERMINUS, as_written, is_terminus, style_of
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.documents import Entry, values
 from resample.formats.exclusions import Excluded, Problem, Reason
+from resample.formats.harness import mark_unasked
 from resample.formats.inputs import Input
-from resample.types import Message, Missing
+from resample.types import TOOLS, Message, Missing
 
 name = "atif"
 suffixes = (".json", ".jsonl")
@@ -131,6 +136,9 @@ def _draft(trajectory: dict[str, Any], id: str, source: Input) -> Draft:
         seen = as_written(seen, draft)
     draft.messages = [message for step in seen for message in messages_of(step, draft, source)]
     draft.messages = without_later_system(draft.messages, draft.dropped)
+    if is_terminus(agent):
+        mark_unasked(draft)
+    draft.date = next((when for step in steps if (when := dated(step.get("timestamp")))), None)
     if not is_terminus(agent) and not any(message["role"] == "system" for message in draft.messages):
         draft.missing.add(Missing.SYSTEM_PROMPT)
     draft.labels = labels_of(trajectory)
@@ -164,7 +172,8 @@ def messages_of(step: Step, draft: Draft, source: Input) -> list[Message]:
     outputs = outputs_of(step, draft, source)
     if origin == "system":  # what else it did was not shown to the model
         outputs = [message for message in outputs if message["role"] == "tool"]
-    return [*([{"role": origin, "content": content}] if content else []), *outputs]
+    mark = {HARNESS: True} if step.get(HARNESS) else {}
+    return [*([{"role": origin, "content": content, **mark}] if content else []), *outputs]
 
 
 # -- the agent's steps ------------------------------------------------------------------------------------------------
@@ -179,7 +188,7 @@ def dispatched(step: Step, draft: Draft, source: Input) -> list[Message]:
     """What the harness did by a rule is no reply of the model. What came of it was shown to the model."""
     draft.dropped["deterministic dispatch"] += 1
     shown = [part for result in results_of(step) for part in parts_of(result.get("content"), draft, source)]
-    return [{"role": "user", "content": content_of(shown)}] if shown else []
+    return [{"role": "user", "content": content_of(shown), HARNESS: True}] if shown else []
 
 
 def reply_of(step: Step, draft: Draft, source: Input) -> Message:
@@ -230,7 +239,8 @@ def outputs_of(step: Step, draft: Draft, source: Input) -> list[Message]:
         {"role": "tool", "tool_call_id": id, "content": content_of(parts)} for id, parts in outputs.items()
     ]
     if unlinked:
-        messages.append({"role": "user", "content": content_of(_as_one_text(unlinked))})
+        mark = {HARNESS: True} if draft.actions == TOOLS else {}  # an agent that writes text gets outputs so
+        messages.append({"role": "user", "content": content_of(_as_one_text(unlinked)), **mark})
     return messages
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from resample.formats.assemble import arguments_text, text_or
+from resample.formats.assemble import HARNESS, arguments_text, text_or
 from resample.formats.atif_parts import Step, results_of, under, was_dispatched
 from resample.formats.base import Draft
 from resample.types import Message, Missing
@@ -29,7 +29,8 @@ def in_force(steps: Sequence[Step], draft: Draft, *, keeps_task: bool = False) -
     if after[0].get("is_copied_context"):
         before = []  # the new context is all there
     results = results_of(steps[place])
-    summary = [{"source": "user", "message": result["content"]} for result in results if result.get("content")]
+    told = [result["content"] for result in results if result.get("content")]
+    summary = [{"source": "user", "message": content, HARNESS: True} for content in told]
     if not summary and lacks_summary(after, keeps_task):
         draft.missing.add(Missing.COMPACTED_HISTORY)
     if gone := place - len(before):

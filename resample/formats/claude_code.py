@@ -43,6 +43,7 @@ from resample.formats.claude_code_tree import (
     since_compaction,
     split_at_clear,
 )
+from resample.formats.dates import dated
 from resample.formats.decode import decode
 from resample.formats.documents import entries
 from resample.formats.exclusions import Excluded, Problem, Reason
@@ -305,6 +306,7 @@ class _Log:
             messages=messages,
             tools=snapshot_tools(snapshot, said),
             model=model_of(nodes),
+            date=next((when for node in nodes if (when := dated(node.record.get("timestamp")))), None),
             cluster=f"{name}:{self._slugs.get(session) or session or self._id}",
             missing=said.missing,
             dropped=said.dropped,

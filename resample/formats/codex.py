@@ -6,7 +6,8 @@ turns back. Files of before October 2025 have the same items without the envelop
 
 Kept as they were sent: what the client injects as user messages (environment, AGENTS.md), and tool outputs, also those
 that are JSON in a string. The log says nothing else of them; since October 2025 the client may have written such an
-output out as plain text on its way to the model.
+output out as plain text on its way to the model. What the client injects, and the summary that a compaction left, is
+marked as the harness's; a command that the user ran (`<user_shell_command>`) is the user's own.
 
 Sessions that were forked, or spawned by another, share a cluster with it.
 """
@@ -18,11 +19,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from resample.formats.assemble import AT, listed, located, text_or
+from resample.formats.assemble import AT, HARNESS, listed, located, text_or
 from resample.formats.base import Draft, Located, Look
 from resample.formats.codex_history import History, replacement_of
+from resample.formats.dates import dated
 from resample.formats.decode import decode
 from resample.formats.exclusions import Excluded, Problem, Reason
+from resample.formats.harness import mark_own_words
 from resample.formats.inputs import Input
 from resample.formats.records import records
 from resample.formats.response_items import TYPES, Item, convert, schemas_of
@@ -104,6 +107,15 @@ def _lines_of(value: Any) -> list[dict[str, Any]]:
 
 
 _OPENING = 16
+_INJECTED = (
+    "# AGENTS.md instructions",
+    *("<environment_context>", "<user_instructions>", "<turn_aborted>", "<skill>", "<goal_context>", "<hook_prompt"),
+    "<subagent_notification>",
+    "Warning: The maximum number of unified exec processes",
+    "Warning: apply_patch was requested via",
+    "Another language model started to solve this problem and produced a summary",
+)
+"""How messages begin that the client puts into the user's role."""
 
 
 class _Session:
@@ -114,6 +126,10 @@ class _Session:
         """Of the last turn."""
         self.opening: list[Item] = []
         """The first items, whatever became of them: what was injected stands there."""
+        self.summaries: set[str] = set()
+        """What older compactions put in the place of the history, in the user's role."""
+        self.began: str | None = None
+        """The date of the first record that has one."""
         self.missing: set[Missing] = set()
         self.dropped: Counter[str] = Counter()
         self.aborted = 0
@@ -129,6 +145,7 @@ class _Session:
 
     def take(self, record: dict[str, Any], line: int | None) -> None:
         """One record: its payload, or itself where there is no envelope."""
+        self.began = self.began or dated(record.get("timestamp"))
         kind, payload = record.get("type"), record.get("payload")
         if isinstance(payload, dict) and isinstance(kind, str):
             taker = self._takers.get(kind)
@@ -161,7 +178,9 @@ class _Session:
         replacement = replacement_of(payload)
         if replacement is None:
             self.missing.add(Missing.COMPACTED_HISTORY)
-            count = self.history.summarise(text_or(payload.get("message")), line)
+            summary = text_or(payload.get("message"))
+            self.summaries |= {summary} - {""}
+            count = self.history.summarise(summary, line)
         else:
             count = self.history.replace(replacement, line)
         self.dropped["replaced by a compaction"] += count
@@ -179,12 +198,17 @@ class _Session:
         """All of it, read to the end."""
         converted = convert(self.history.items)
         messages, aborted = aborted_outputs(converted.messages)
+        mark_own_words(messages, _INJECTED)
+        for message in messages:
+            if message["role"] == "user" and text_or(message["content"]) in self.summaries:
+                message[HARNESS] = True
         draft = Draft(
             id=id,
             source=name,
             always_has_tools=True,
             messages=messages,
             model=model_of(self.context, self.metas),
+            date=next((dated(meta.get("timestamp")) for meta in self.metas[:1]), None) or self.began,
             cluster=cluster_of(self.metas),
             missing=self.missing | converted.missing,
             dropped=+(self.dropped + converted.dropped),

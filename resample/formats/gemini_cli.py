@@ -3,7 +3,8 @@
 A session is one document with `messages` (types `user`, `gemini`, and notices), in older layouts with `history`, or a
 JSONL file that is a log of changes: a header, messages that are written again under their id as they grow, `$set` and
 `$rewindTo`. What such a log comes to at its end is what is read. Results of tools stand inside of their calls, and
-become tool messages; notices (info, warning, error) are for the user only.
+become tool messages; notices (info, warning, error) are for the user only. What the CLI itself says to the model in the
+user's role is marked as the harness's, where its words tell: "Please continue." may be anybody's.
 
 API requests have `contents` (`role` user or model, `parts`), a system instruction and tools; the reply may stand beside
 them. A list of contents is a conversation, too: so the CLI saves checkpoints. How parts become messages is stated in
@@ -18,9 +19,11 @@ from typing import Any
 
 from resample.formats.assemble import AT, listed, located, text_or
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.documents import Entry, entries
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.gemini_parts import Said, declarations, pick, said_by_model, said_by_user, texts_of
+from resample.formats.harness import mark_own_words
 from resample.formats.inputs import Input
 from resample.types import Message, Missing
 
@@ -37,6 +40,11 @@ _SPEAKERS = {
     **dict.fromkeys(("gemini", "model", "assistant"), "model"),
     "system": "system",
 }
+_OWN_WORDS = (
+    *("<session_context>", "<hook_context>", "<state_snapshot>"),
+    "This is the Gemini CLI. We are setting up the context for our chat.",
+    "System: Potential loop detected.",
+)
 _LISTS = ("messages", "history", "contents")
 _NOT_EXTRA = frozenset({*_LISTS, "request", "response", "candidates", "tools", "systemInstruction"})
 
@@ -154,6 +162,7 @@ class _Log:
         messages = [
             message for record, line in without_commands(records, said) for message in _told(record, line, said)
         ]
+        mark_own_words(messages, _OWN_WORDS)
         if instruction := system_instruction(request):
             messages.insert(0, {"role": "system", "content": instruction})
         elif not _is_request(self.frame):
@@ -165,6 +174,7 @@ class _Log:
             always_has_tools=not _is_request(self.frame),
             tools=declarations(_setting(request, "tools"), said.dropped),
             model=model_of(records, self.frame),
+            date=date_of(records, self.frame),
             missing=said.missing,
             dropped=+said.dropped,
             extra={key: value for key, value in self.frame.items() if key not in _NOT_EXTRA},
@@ -328,6 +338,14 @@ def _setting(request: Record, *keys: str) -> Any:
     """What is set for a request stands in it, or, as its Python client takes it, in a `config` of its own."""
     found = pick(request, *keys)
     return pick(request.get("config"), *keys) if found is None else found
+
+
+def date_of(records: list[Placed], frame: Record) -> str | None:
+    """When a session began; a stored reply of the API may say when it was made."""
+    places = [(frame, "startTime"), *((record, "timestamp") for record, _ in records), (frame, "createTime")]
+    if isinstance(frame.get("response"), dict):
+        places.append((frame["response"], "createTime"))
+    return next((when for place, key in places if (when := dated(place.get(key)))), None)
 
 
 def model_of(records: list[Placed], frame: Record) -> str | None:

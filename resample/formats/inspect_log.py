@@ -5,7 +5,8 @@ the sample's final `messages` have after it; only where there are no events, it 
 that call. Calls of graders, of other roles, and of agents that are a tool of the candidate's are left out, and
 counted. A sample is one conversation; its epochs are one cluster. Scores, errors and limits are its labels.
 
-How the samples are found stands in `inspect_files`, what the model saw in `inspect_sample`.
+How the samples are found stands in `inspect_files`, what the model saw in `inspect_sample`, and which messages in the
+user's role are the harness's in `inspect_marks`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from resample.formats.assemble import (
+    HARNESS,
     any_schema,
     arguments_text,
     content_of,
@@ -26,9 +28,11 @@ from resample.formats.assemble import (
     text_part,
 )
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
 from resample.formats.inspect_files import HEADERS, Sample, is_log, is_part, samples
+from resample.formats.inspect_marks import agents_words, by_harness
 from resample.formats.inspect_sample import Item, Resolver, TooLarge, conversation, modern
 from resample.formats.replies import Reply
 from resample.types import Message, Missing, ToolSchema
@@ -73,7 +77,10 @@ def draft_of(sample: Sample) -> Draft | Problem:
         draft.tools = tools_of(resolve(event.get("tools"))) if event else []
     except TooLarge:
         return Problem(Reason.TOO_LARGE, "with its attachments put in their places")
-    draft.messages = [message for item in spoken for message in messages_of(item, draft)]
+    marks = by_harness(spoken, agents_words(sample.log.get("plan")))
+    for index, item in enumerate(spoken):
+        mark = {HARNESS: True} if index in marks else {}
+        draft.messages += [{**message, **mark} for message in messages_of(item, draft)]
     if resolve.lost:
         draft.missing.add(Missing.TRUNCATED_OUTPUTS)
         draft.dropped["lost attachment"] += resolve.lost
@@ -88,6 +95,7 @@ def _describe(draft: Draft, sample: Item, event: Item, log: Item) -> None:
     draft.model = text_or(event.get("model")) or text_or(spec.get("model")) or None
     if isinstance(id, str | int) and id != "":
         draft.cluster = ":".join(part for part in (name, task, str(id)) if part)
+    draft.date = dated(sample.get("started_at")) or dated(spec.get("created"))
     draft.labels = labels_of(sample)
     draft.extra = {
         "task": task,

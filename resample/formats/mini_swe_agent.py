@@ -9,6 +9,9 @@
 Native calls stay native; else the commands are text (`text:mini_swe_agent`). The schema of the one tool, `bash`, is not
 in the file. A run ends by a command that prints a certain line, so no tool is terminal. What the harness writes at the
 very end, which no model saw, is left out. Runs of one benchmark instance are one cluster.
+
+After the task, what stands in the user's role is the harness's, unless a person who watches has interrupted the agent,
+rejected a command, run one, or added a task: then the message says so, with their words.
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ from typing import Any
 
 from resample.formats.assemble import function_call, listed, located, small_extras, text_or
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.documents import Entry, values
 from resample.formats.exclusions import Excluded, Problem, Reason
+from resample.formats.harness import mark_unasked, opens_with
 from resample.formats.inputs import Input
 from resample.formats.software_agents import (
     chat_calls,
@@ -103,6 +108,8 @@ def _run(entry: Entry, source: Input) -> Located | Excluded:
     draft.messages = [message for entry in entries if (message := _message(entry, draft.dropped)) is not None]
     native = any(message.get("tool_calls") for message in draft.messages)
     draft.actions = TOOLS if native else "text:mini_swe_agent"
+    mark_unasked(draft, is_said=by_a_person)
+    draft.date = next((found for entry in entries if (found := when(entry))), None)
     instance = first_text(run.get("instance_id"), within(run, "instance", "instance_id"))
     draft.cluster = f"{name}:{instance}" if instance else None
     draft.labels = labels_of(info, entries_end=listed(run["messages"])[-1:])
@@ -167,6 +174,27 @@ def _message(entry: dict[str, Any], dropped: Counter[str]) -> Message | None:
     if role == "tool":
         message["tool_call_id"] = text_or(entry.get("tool_call_id"))
     return message
+
+
+_BY_A_PERSON = (
+    "Interrupted by user: ",
+    "The user added a new task: ",
+    "User command: ",
+    "Command not executed. The user rejected ",
+    "Commands not executed. The user rejected ",
+)
+_WITHOUT_WORDS = ("Interrupted by user: Temporary interruption caught.",)
+
+
+def by_a_person(message: Message) -> bool:
+    """Who watches the agent may comment in the middle of a run; one who only pressed a key has said nothing."""
+    content = message.get("content")
+    return opens_with(content, _BY_A_PERSON) and not opens_with(content, _WITHOUT_WORDS)
+
+
+def when(entry: dict[str, Any]) -> str | None:
+    """Each message was dated, newer ones beside what the harness notes of it."""
+    return dated(entry.get("timestamp")) or dated(within(entry, "extra", "timestamp"))
 
 
 def reasoning_of(entry: dict[str, Any]) -> str:

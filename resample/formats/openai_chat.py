@@ -23,6 +23,7 @@ from typing import Any
 from resample.formats.assemble import kind_of, listed, name_calls, plain_message, small_extras, text_part
 from resample.formats.base import Located, Look
 from resample.formats.checks import ROLES
+from resample.formats.dates import dated
 from resample.formats.documents import Entry, entries, values
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
@@ -134,6 +135,7 @@ def _transcript(id: str, conversation: Any) -> Transcript | Problem:
     metadata = {
         "source": name,
         "model": _text(request.get("model")) or _text(log.get("model")) or _text(completion.get("model")),
+        "date": date_of(log, completion),
         "cluster": cluster_of(log),
         "missing": sorted(missing),
         "extra": extras_of(log, request),
@@ -275,6 +277,12 @@ def what_litellm_cut(messages: list[Message], missing: set[Missing]) -> list[Mes
 def _is_cut_image(part: Any) -> bool:
     image = part.get("image_url") if isinstance(part, dict) else None
     return _CUT_IMAGE in _text(image.get("url") if isinstance(image, dict) else image)
+
+
+def date_of(log: dict[str, Any], completion: dict[str, Any]) -> str | None:
+    """When the request was made, as LiteLLM logs it, or else when it was answered or logged."""
+    given = (log.get("startTime"), completion.get("created"), log.get("timestamp"), log.get("created_at"))
+    return next((date for value in given if (date := dated(value))), None)
 
 
 def cluster_of(log: dict[str, Any]) -> str | None:

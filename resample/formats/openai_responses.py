@@ -16,6 +16,7 @@ from typing import Any
 
 from resample.formats.assemble import listed, located, small_extras, text_or
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.documents import Entry, entries
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
@@ -160,6 +161,7 @@ def _conversation(entry: Entry, source: Input, roots: dict[str, str]) -> Located
         id=entry.id,
         source=name,
         model=text_or(log.response.get("model")) or text_or(log.request.get("model")) or None,
+        date=dated(log.response.get("created_at")),
         cluster=cluster_of(log, roots),
         labels=labels_of(log.response),
         missing=missing_of(log),

@@ -23,11 +23,12 @@ from typing import Any
 
 from resample.formats.assemble import AT, listed, located, small_extras
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.decode import decode
 from resample.formats.documents import values
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
-from resample.formats.openhands_dialogue import HARNESS, Dialogue, Event, rewritten, without_delegates
+from resample.formats.openhands_dialogue import UNSEEN, Dialogue, Event, rewritten, without_delegates
 from resample.formats.software_agents import (
     Summary,
     answered_calls,
@@ -128,6 +129,7 @@ def _draft(id: str, events: list[Event], around: dict[str, Any]) -> Draft:
     draft.model = dialogue.model or first_text(within(around, "metadata", "llm_config", "model"))
     task = task_of(around)
     draft.cluster = f"{name}:{task}" if task else None
+    draft.date = next((when for event in events if (when := dated(event.get("timestamp")))), None)
     draft.labels = labels_of(around)
     draft.missing = _missing(draft.messages, dialogue)
     draft.extra = {
@@ -171,7 +173,7 @@ def without_harness(events: list[Event], dropped: Counter[str]) -> list[Event]:
 
 
 def _is_harness(event: Event) -> bool:
-    return any(isinstance(kind := event.get(key), str) and kind in HARNESS for key in ("action", "observation"))
+    return any(isinstance(kind := event.get(key), str) and kind in UNSEEN for key in ("action", "observation"))
 
 
 def own_view(events: list[Event], dropped: Counter[str]) -> list[Event]:

@@ -2,6 +2,10 @@
 
 The wording around an observation (exit code, working directory, the note after an error) is OpenHands' own: the log
 keeps its pieces, and not the whole.
+
+What no user said, and is shown in the user's role, is marked as the harness's: what was recalled, a summary, an
+observation that answers no call (but for a user's own command or rejection), and what stands in for a user in
+evaluations, where nobody is there to answer.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from typing import Any
 
 from resample.formats.assemble import (
     AT,
+    HARNESS,
     any_schema,
     arguments_text,
     content_of,
@@ -21,6 +26,7 @@ from resample.formats.assemble import (
     text_or,
     text_part,
 )
+from resample.formats.harness import opens_with
 from resample.formats.software_agents import (
     chat_calls,
     content_from,
@@ -36,7 +42,7 @@ from resample.types import Message, ToolSchema
 
 Event = dict[str, Any]
 
-HARNESS = frozenset(
+UNSEEN = frozenset(
     {
         *("null", "change_agent_state", "agent_state_changed", "start", "pause", "resume", "stop"),
         *("loop_recovery", "loop_detection", "condensation", "condensation_request", "send_pr", "push"),
@@ -52,6 +58,12 @@ _OWN_ARGUMENTS = frozenset(
     }
 )
 """What the harness adds to an action, which is no argument of the agent's."""
+
+STAND_IN = ("Please continue working on the task on whatever approach you think is suitable.",)
+"""How evaluations answer an agent that asks: there is no user."""
+
+_BY_USER = ("run", "user_rejected")
+"""Observations that a user brought about, if no call did."""
 
 _CONVERTED = re.compile(r"toolu_\d{2,4}")
 _INLINE_IMAGE = "![image](data:image/png;base64,"
@@ -92,12 +104,12 @@ class Dialogue:
 
     def _act(self, event: Event, action: str) -> None:
         args = event["args"] if isinstance(event.get("args"), dict) else {}
-        if action in HARNESS or action == "recall":
+        if action in UNSEEN or action == "recall":
             self._dropped["event of the harness"] += 1
         elif action == "system":
             self._system(args)
         elif action == "message":
-            self._say(self._speaker(event, args), args)
+            self._say(self._speaker(event, args), args, event.get("source"))
         elif event.get("source") == "user":
             self._by_user(action, args)
         elif isinstance(event.get("tool_call_metadata"), dict):
@@ -117,10 +129,17 @@ class Dialogue:
             return "assistant" if self.messages and args.get("wait_for_response") is True else "user"
         return "assistant" if source == "agent" else "user"
 
-    def _say(self, role: str, args: dict[str, Any]) -> None:
+    def _say(self, role: str, args: dict[str, Any], source: Any) -> None:
         urls = args.get("image_urls") or args.get("images_urls")
         content = with_images(content_from(args.get("content")), urls)
-        self.messages.append(reply(content, []) if role == "assistant" else {"role": role, "content": content})
+        if role == "assistant":
+            self.messages.append(reply(content, []))
+        else:
+            self._show(content, by_harness=source == "environment" or opens_with(content, STAND_IN))
+
+    def _show(self, content: str | list[dict[str, Any]], *, by_harness: bool) -> None:
+        mark = {HARNESS: True} if by_harness else {}
+        self.messages.append({"role": "user", "content": content, **mark})
 
     def _by_user(self, action: str, args: dict[str, Any]) -> None:
         """A user may run commands, or end a session, beside the agent: the model was told of the former."""
@@ -174,7 +193,7 @@ class Dialogue:
         if kind == "recall":
             self._recalled(extras)
             return
-        if kind in HARNESS:
+        if kind in UNSEEN:
             self._dropped["event of the harness"] += 1
             return
         content = observed(kind, event.get("content"), extras, self._limit)
@@ -184,7 +203,7 @@ class Dialogue:
             return
         if kind == "run" and isinstance(content, str):
             content = f"\nObserved result of command executed by user:\n{content}"
-        self.messages.append({"role": "user", "content": content})
+        self._show(content, by_harness=kind not in _BY_USER)
 
     def _answers(self, event: Event) -> str:
         """The call that an observation answers; empty where none does, as with errors that have no cause."""
@@ -199,7 +218,7 @@ class Dialogue:
     def _recalled(self, extras: dict[str, Any]) -> None:
         text = recalled(extras) if self._recall else ""
         if text:
-            self.messages.append({"role": "user", "content": text})
+            self._show(text, by_harness=True)
         else:
             self._dropped["event of the harness"] += 1
 

@@ -8,6 +8,8 @@ name their parent they form a tree, of which the branch that ends with the last 
 Outputs are given as the model saw them, with the notes that the SDK puts around them. The schemas of the SDK's own
 tools are not in the log: unless every tool has one, none is given, and calls show what they looked like. Runs of one
 instance are one cluster.
+
+A message in the user's role whose source is not the user (a nudge, a hook's feedback, a summary) is the harness's.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Any
 
 from resample.formats.assemble import (
     AT,
+    HARNESS,
     any_schema,
     arguments_text,
     function_call,
@@ -31,10 +34,12 @@ from resample.formats.assemble import (
     text_or,
 )
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.documents import values
 from resample.formats.exclusions import Excluded, Problem, Reason
+from resample.formats.harness import opens_with
 from resample.formats.inputs import Input
-from resample.formats.openhands_dialogue import with_metadata
+from resample.formats.openhands_dialogue import STAND_IN, with_metadata
 from resample.formats.software_agents import (
     Summary,
     answered_only,
@@ -62,6 +67,7 @@ _SPOKEN = frozenset(
 _KINDS = _SPOKEN | {"ConversationStateUpdateEvent", "Condensation", "CondensationRequest", "PauseEvent"}
 _FILE = re.compile(r"event-(\d{5,})-[0-9A-Za-z-]+\.json(?:\.gz|\.zst)?")
 _ROOT = "__root__"
+_NOT_USERS = ("environment", "hook")
 _FAILED = "[An error occurred during execution.]\n"
 
 
@@ -116,6 +122,7 @@ def _draft(id: str, events: list[Event], around: dict[str, Any]) -> Draft:
     draft.model = first_text(within(around, "metadata", "llm", "model"), model_of(events))
     instance = first_text(around.get("instance_id"))
     draft.cluster = f"{name}:{instance}" if instance else None
+    draft.date = next((when for event in events if (when := dated(event.get("timestamp")))), None)
     draft.labels = labels_of(events, around)
     draft.missing = _missing(own, draft.messages)
     draft.extra = {
@@ -235,7 +242,8 @@ def own_view(events: list[Event], dropped: Counter[str]) -> list[Event]:
             forgotten_ids.update(id for id in ids if isinstance(id, str)) if isinstance(ids, list) else None
             summary, offset = first_text(event.get("summary")), event.get("summary_offset")
             if summary and isinstance(offset, int):
-                message = {"kind": "MessageEvent", "llm_message": {"role": "user", "content": summary}}
+                said = {"role": "user", "content": summary}
+                message = {"kind": "MessageEvent", "source": "environment", "llm_message": said}
                 made.append((f"{event.get('id')}-summary", Summary(len(shown), offset, message)))
     forgotten = [i for i, event in enumerate(shown) if text_or(event.get("id")) in forgotten_ids]
     count(dropped, "condensed event", len(forgotten))
@@ -284,7 +292,10 @@ def _said(event: Event) -> Message:
     role = text_or(said.get("role")) or ("assistant" if event.get("source") == "agent" else "user")
     if role == "assistant":
         return reply(content, [], visible_reasoning(said))
-    return {"role": role if role in ("system", "user") else "user", "content": content}
+    message: Message = {"role": role if role in ("system", "user") else "user", "content": content}
+    if event.get("source") in _NOT_USERS or opens_with(content, STAND_IN):
+        message[HARNESS] = True
+    return message
 
 
 def call_of(event: Event) -> dict[str, Any] | None:

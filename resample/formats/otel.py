@@ -19,6 +19,7 @@ from typing import Any
 
 from resample.formats.assemble import AT, listed, located, small_extras, text_or
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
 from resample.formats.otel_attributes import Content
@@ -90,6 +91,7 @@ def draft_of(span: Span, place: int, source: Input) -> Draft:
     if in_lines(source.name):
         draft.messages = [{**message, AT: span.line} for message in draft.messages]
     draft.model = next((found for key in _MODELS if (found := text_or(attributes.get(key)))), None)
+    draft.date = dated(span.time, per_second=10**9)
     draft.cluster = cluster_of(span)
     draft.labels = labels_of(span)
     draft.extra = {

@@ -1,7 +1,8 @@
 """What a pi session's messages are to the model: users, replies, results, and what the agent puts in users' words.
 
 A summary, a shell command of the user, and a message of an extension reach the model as user messages; pi words the
-first two, and its words are given here as it sends them.
+first two, and its words are given here as it sends them. A summary is marked as the harness's; an extension's message
+is not, as it may pass on what a person said.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from resample.formats.assemble import AT, content_of, function_call, image_part, listed, text_or, text_part
+from resample.formats.assemble import AT, HARNESS, content_of, function_call, image_part, listed, text_or, text_part
 from resample.types import Message, Missing
 
 Record = dict[str, Any]
@@ -220,7 +221,7 @@ def _bash_execution(message: Record, said: Said) -> Message | None:
 def _branch_summary(message: Record, said: Said) -> Message | None:
     summary = text_or(message.get("summary"))
     told = f"The following is a summary of a branch that this conversation came back from:\n\n<summary>\n{summary}"
-    return _in_users_words(f"{told}</summary>" if summary else "", said)
+    return _in_harness_words(f"{told}</summary>" if summary else "", said)
 
 
 def _compaction_summary(message: Record, said: Said) -> Message | None:
@@ -230,7 +231,7 @@ def _compaction_summary(message: Record, said: Said) -> Message | None:
         said.missing.add(Missing.COMPACTED_HISTORY)
         return None
     told = "The conversation history before this point was compacted into the following summary:"
-    return _in_users_words(f"{told}\n\n<summary>\n{summary}\n</summary>", said)
+    return _in_harness_words(f"{told}\n\n<summary>\n{summary}\n</summary>", said)
 
 
 def _in_users_words(content: str | list[dict[str, Any]], said: Said) -> Message | None:
@@ -238,6 +239,11 @@ def _in_users_words(content: str | list[dict[str, Any]], said: Said) -> Message 
         said.dropped["empty message"] += 1
         return None
     return {"role": "user", "content": content}
+
+
+def _in_harness_words(content: str, said: Said) -> Message | None:
+    message = _in_users_words(content, said)
+    return None if message is None else {**message, HARNESS: True}
 
 
 _MAKERS: dict[str, Callable[[Record, Said], Message | None]] = {

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from resample.formats.assemble import listed, located, text_or
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import dated
 from resample.formats.decode import decode
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
@@ -107,6 +108,7 @@ def _conversation(source: Input, entries: list[Entry], *, first: bool) -> Locate
         always_has_tools=True,
         messages=messages,
         model=model_of(history, settings),
+        date=next((when for entry in entries if (when := dated(entry.value.get("timestamp")))), None),
         cluster=cluster_of(entries),
         missing=said.missing,
         dropped=+said.dropped,

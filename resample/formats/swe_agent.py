@@ -9,6 +9,8 @@ agents in the same history are left out.
 Commands are written as text (a fenced block, `<command>`, or `<function=...>`), and outputs come back in user
 messages; or they are native calls. Tool schemas are never in the file. A run of a retry agent has `attempts`, each a
 conversation of its own; what stands beside them repeats one of them. Runs of one problem are one cluster.
+
+Nobody takes part in a run: what comes in the user's role after the first reply is an output, or else the harness's.
 """
 
 from __future__ import annotations
@@ -24,6 +26,7 @@ from resample.formats.base import Draft, Located, Look
 from resample.formats.decode import decode
 from resample.formats.documents import entries
 from resample.formats.exclusions import Excluded, Problem, Reason
+from resample.formats.harness import mark_unasked
 from resample.formats.inputs import Input
 from resample.formats.software_agents import (
     chat_calls,
@@ -110,9 +113,10 @@ def _draft(id: str, run: dict[str, Any], around: dict[str, Any], source: Input) 
     task = task_of(config, source.name)
     draft = Draft(id=id, source=name, model=model_of(config), terminal_tools=_TERMINAL)
     draft.cluster = f"{name}:{task}" if task else None
-    spoken = conversation(run, draft.dropped)
-    draft.messages = [_message(entry) for entry in spoken if _is_message(entry, draft.dropped)]
+    spoken = [entry for entry in conversation(run, draft.dropped) if _is_message(entry, draft.dropped)]
+    draft.messages = [_message(entry) for entry in spoken]
     draft.actions = style_of(config, spoken)
+    mark_unasked(draft, since=next((i for i, entry in enumerate(spoken) if _is_own_reply(entry)), len(spoken)))
     draft.labels = labels_of(within(run, "info"))
     draft.missing = _missing(spoken)
     draft.extra = _extra(run, config)
@@ -124,6 +128,10 @@ def _is_message(entry: dict[str, Any], dropped: Counter[str]) -> bool:
         return True
     dropped["message of unknown role"] += 1
     return False
+
+
+def _is_own_reply(entry: dict[str, Any]) -> bool:
+    return entry.get("role") == "assistant" and not entry.get("is_demo")
 
 
 def _message(entry: dict[str, Any]) -> Message:
@@ -271,7 +279,7 @@ def style_of(config: dict[str, Any], entries: Sequence[dict[str, Any]]) -> str:
     configured = within(config, "agent", "tools", "parse_function", "type")
     if isinstance(configured, str) and configured:
         return _STYLES.get(configured, f"text:{configured}")
-    replies = [e for e in entries if e.get("role") == "assistant" and not e.get("is_demo")]
+    replies = [entry for entry in entries if _is_own_reply(entry)]
     texts = [str(content_from(entry.get("content"))) for entry in replies]
     marked = Counter(next((style for style, mark in _MARKS.items() if mark in text), TOOLS) for text in texts)
     return marked.most_common(1)[0][0] if marked else TOOLS

@@ -28,6 +28,7 @@ from typing import Any
 
 from resample.formats.assemble import function_call, function_schema, listed, located, small_extras, text_or
 from resample.formats.base import Draft, Located, Look
+from resample.formats.dates import moment
 from resample.formats.documents import Entry, entries
 from resample.formats.exclusions import Excluded, Problem, Reason
 from resample.formats.inputs import Input
@@ -108,6 +109,7 @@ def _simulation(entry: Entry, source: Input, setting: Setting) -> Located | Excl
         messages=with_system_prompt(messages, system_prompt(simulation, setting)),
         tools=list(setting.tools),
         model=setting.model,
+        date=date_of(simulation, setting),
         cluster=cluster_of(simulation, setting),
         terminal_tools=(_ENDING_TOOL,) if setting.agent == _SOLO else (),
         labels=labels_of(simulation),
@@ -161,6 +163,8 @@ class Setting:
     tickets: dict[str, str] = field(default_factory=dict)
     """By task: what an agent in solo mode has in the user's place."""
     facts: dict[str, Any] = field(default_factory=dict)
+    began: str = ""
+    """When the first of the simulations did."""
 
 
 def setting_of(results: dict[str, Any]) -> Setting:
@@ -177,6 +181,7 @@ def setting_of(results: dict[str, Any]) -> Setting:
         tuple(tools_of(environment)),
         {_name(task.get("id")): text_or(task.get("ticket")) for task in listed(results.get("tasks"))},
         {"domain": domain, "agent": implementation, "git_commit": info.get("git_commit")},
+        text_or(results.get("timestamp")),
     )
 
 
@@ -278,6 +283,12 @@ def reasoning_of(message: Message) -> str | None:
     raw = _object(_object(message.get("raw_data")).get("message"))
     texts = (message.get("reasoning"), raw.get("reasoning_content"), raw.get("reasoning"))
     return next((text for text in texts if isinstance(text, str) and text), None)
+
+
+def date_of(simulation: dict[str, Any], setting: Setting) -> str | None:
+    """Some exports give every simulation the same made-up date: none can have begun before the run it is of."""
+    dates = {when: date for date in (simulation.get("start_time"), setting.began) if (when := moment(date))}
+    return dates[max(dates)] if dates else None
 
 
 def labels_of(simulation: dict[str, Any]) -> dict[str, Any]:

@@ -9,32 +9,29 @@ and extended.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Container, Iterator
 from contextlib import closing
 from dataclasses import astuple, dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import orjson
 
 from resample.formats import canonical
 from resample.formats.adjust import Adjust, as_read
-from resample.formats.base import Located, Span
+from resample.formats.base import Located
 from resample.formats.exclusions import Excluded, Facts, Problem, Reason
 from resample.formats.registry import Item, read
 from resample.prepare.fit import Fit
 from resample.prepare.kin import Kin
 from resample.prepare.policies import Policy
-from resample.prepare.prefix import make_prefix, style_of
-from resample.prepare.schemas import Evidence, facts_in, schemas_from
+from resample.prepare.prefix import cluster_of, make_prefix, style_of, weight_of
+from resample.prepare.schemas import Evidence, agent_of, facts_in, lacks_tools, schemas_from, text_or_parts
 from resample.prepare.select import Select, problem_with, stratum_of
 from resample.prepare.survey import Survey, Surveyed
 from resample.prepare.tokens import TokenCounter, counter_for, prompt_tokens
 from resample.prepare.truncate import Cut, Cuts, Recording
-from resample.types import TOOLS, Message, Missing, Prefix, ToolSchema, Transcript, UserError
-
-FILE = "transcripts.jsonl"
+from resample.prepare.written import Written
+from resample.types import Message, Missing, Prefix, ToolSchema, Transcript, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +69,8 @@ class Indexed:
     date: str | None
     """When it was recorded."""
     retain_until: str | None
+    passed_over: int = 0
+    """Places of its transcript where the policy asks for a cut that is not possible, or that does not fit."""
     missing: str = ""
     """What the log lacks of what the original model saw (`types.Missing`), by comma; empty if it is all there."""
     shortened: str = ""
@@ -141,10 +140,11 @@ def open_prefix(indexed: Indexed) -> tuple[Prefix, tuple[Message, ...]]:
 
 
 def _index(items: Iterator[Item], wanted: Wanted, work_dir: Path, evidence: Evidence) -> Iterator[Indexed | Excluded]:
-    with closing(Survey()) as survey, closing(_Written(work_dir)) as written:
+    kin = Kin(wanted.select.near_duplicates)
+    with closing(Survey()) as survey, closing(Written(work_dir)) as written, closing(kin):
         while survey.count != wanted.limit and (item := next(items, None)) is not None:
             if isinstance(item, Located):
-                entry = _survey(item, wanted, written, evidence)
+                entry = _survey(item, wanted, written, evidence, kin)
                 if isinstance(entry, Surveyed):
                     survey.put(entry)
                 else:
@@ -153,13 +153,13 @@ def _index(items: Iterator[Item], wanted: Wanted, work_dir: Path, evidence: Evid
                 yield item
         survey.draw(wanted.select, wanted.seed)
         yield from survey.not_drawn()
-        yield from _prepared(survey, wanted, evidence)
+        yield from _prepared(survey, wanted, evidence, kin)
 
 
 # -- the survey: every transcript, once -----------------------------------------------------------------------------
 
 
-def _survey(located: Located, wanted: Wanted, written: _Written, evidence: Evidence) -> Surveyed | Excluded:
+def _survey(located: Located, wanted: Wanted, written: Written, evidence: Evidence, kin: Kin) -> Surveyed | Excluded:
     transcript = located.transcript
     if transcript.id in wanted.purged:
         facts = _facts(transcript, 0, wanted)._replace(transcript="", date=None)
@@ -174,16 +174,17 @@ def _survey(located: Located, wanted: Wanted, written: _Written, evidence: Evide
         return _excluded(located, Problem(Reason.UNKNOWN_ACTION_PARSER, str(error)), _facts(transcript, 0, wanted))
     calls = sum(len(style.calls(message)) for message in transcript.messages if message["role"] == "assistant")
     facts = _facts(transcript, calls, wanted)
-    found = problem_with(transcript, wanted.select)
-    if found is None and _lacks_tools(transcript) and wanted.infer_tools == "source":
-        evidence.add(agent_of(transcript), _cluster(transcript), facts_in(transcript.messages, style))
-    cuts = found or wanted.policy.cuts(
+    cuts = problem_with(transcript, wanted.select) or wanted.policy.cuts(
         Recording(transcript.messages, style, transcript.id, transcript.metadata.get("labels") or {})
     )
     if not isinstance(cuts, Problem):
         cuts = _fitting(transcript, cuts, wanted.fit)
     if isinstance(cuts, Problem):
         return _excluded(located, cuts, facts)
+    if _shares_tools(transcript, wanted):
+        # Which are kin has to be known before tools are inferred: a copy shows what comes after the cut.
+        kin.compare(cluster_of(transcript), _said(transcript, cuts.cuts[-1]))
+        evidence.add(agent_of(transcript), cluster_of(transcript), facts_in(transcript.messages, style))
     return Surveyed(facts, located.file, located.line, *located.span, cuts)
 
 
@@ -200,7 +201,7 @@ def _facts(transcript: Transcript, calls: int, wanted: Wanted) -> Facts:
     return Facts(
         transcript=transcript.id,
         stratum=stratum_of(metadata, wanted.select),
-        weight=weight_of(metadata),
+        weight=weight_of(transcript),
         messages=len(transcript.messages),
         calls=calls,
         tools=len(transcript.tools),
@@ -220,62 +221,37 @@ def _fitting(transcript: Transcript, cuts: Cuts, fit: Fit) -> Cuts | Problem:
     return Cuts(tuple(kept), cuts.passed_over + len(problems)) if kept else problems[0]
 
 
-def weight_of(metadata: dict[str, Any]) -> float:
-    """The sampling weight of a transcript."""
-    weight = metadata.get("weight")
-    return 1.0 if weight is None else float(weight)
-
-
-def agent_of(transcript: Transcript) -> str:
-    """Which transcripts are of agents with the same tools, as far as a log tells: source, stratum, system prompt."""
-    spoken = (i for i, message in enumerate(transcript.messages) if message["role"] not in ("system", "developer"))
-    head = [canonical_text(message) for message in transcript.messages[: next(spoken, None)]]
-    prompt = hashlib.sha256("\0".join(head).encode()).hexdigest()[:16] if head else ""
-    metadata = transcript.metadata
-    return "\0".join((metadata.get("source") or "", metadata.get("stratum") or "", prompt))
-
-
-def canonical_text(message: Message) -> str:
-    """The content of a message, as a text that is the same for the same content."""
-    content = message.get("content")
-    return content if isinstance(content, str) else orjson.dumps(content).decode()
-
-
-def _cluster(transcript: Transcript) -> str:
-    return transcript.metadata.get("cluster") or transcript.id
-
-
-def _lacks_tools(transcript: Transcript) -> bool:
-    return not transcript.tools and (transcript.metadata.get("actions") or TOOLS) == TOOLS
-
-
 # -- preparation: what was drawn ------------------------------------------------------------------------------------
 
 
-def _prepared(survey: Survey, wanted: Wanted, evidence: Evidence) -> Iterator[Indexed]:
+def _prepared(survey: Survey, wanted: Wanted, evidence: Evidence, kin: Kin) -> Iterator[Indexed]:
     """The prefixes of what was drawn, in the order it was read, with near-duplicates in one cluster."""
     measure = _Measure(wanted.counter)
-    with closing(Kin(wanted.select.near_duplicates)) as kin:
-        for surveyed, factor in survey.drawn():
-            transcript = load(surveyed)
-            for cut in surveyed.cuts.cuts:
-                tools = _tools_for(transcript, cut, wanted, evidence)
-                prefix, _ = make_prefix(transcript, cut, tools)
-                entry = _indexed(surveyed, factor, transcript, cut, prefix)
-                entry = replace(entry, tokens=measure.tokens(prefix), shortened=",".join(wanted.fit.shortened(prefix)))
-                kin.put(prefix.cluster, astuple(entry))
-            kin.compare(prefix.cluster, _said(prefix))
-        for cluster, values in kin.entries():
-            yield replace(Indexed(*values), cluster=cluster)
+    for surveyed, factor in survey.drawn():
+        transcript = load(surveyed)
+        if not _shares_tools(transcript, wanted):
+            kin.compare(cluster_of(transcript), _said(transcript, surveyed.cuts.cuts[-1]))
+        for cut in surveyed.cuts.cuts:
+            prefix, _ = make_prefix(transcript, cut, _tools_for(transcript, cut, wanted, evidence, kin))
+            entry = _indexed(surveyed, factor, transcript, cut, prefix)
+            shortened = ",".join(wanted.fit.shortened(prefix))
+            kin.put(prefix.cluster, astuple(replace(entry, tokens=measure.tokens(prefix), shortened=shortened)))
+    for cluster, values in kin.entries():
+        yield replace(Indexed(*values), cluster=cluster)
 
 
-def _tools_for(transcript: Transcript, cut: Cut, wanted: Wanted, evidence: Evidence) -> list[ToolSchema]:
+def _shares_tools(transcript: Transcript, wanted: Wanted) -> bool:
+    """Are its tools to be inferred from others, and others' from it?"""
+    return lacks_tools(transcript) and wanted.infer_tools == "source"
+
+
+def _tools_for(transcript: Transcript, cut: Cut, wanted: Wanted, evidence: Evidence, kin: Kin) -> list[ToolSchema]:
     """The tool schemas to infer, where the log has none."""
-    if not _lacks_tools(transcript) or wanted.infer_tools == "none":
+    if not lacks_tools(transcript) or wanted.infer_tools == "none":
         return []
     facts = list(facts_in(transcript.messages[: cut.index], style_of(transcript)))
     if Missing.TOOL_SCHEMAS in (transcript.metadata.get("missing") or ()) or facts:
-        facts += evidence.beside(agent_of(transcript), _cluster(transcript))
+        facts += evidence.beside(agent_of(transcript), kin.kin_of(cluster_of(transcript)))
     return schemas_from(facts)
 
 
@@ -302,16 +278,17 @@ def _indexed(surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut
         tools_inferred=prefix.tools_inferred,
         date=facts.date,
         retain_until=metadata.get("retain_until"),
+        passed_over=surveyed.cuts.passed_over,
         missing=",".join(metadata.get("missing") or ()),
         toolset=orjson.dumps(prefix.tools.items).decode() if prefix.tools_inferred else "",
     )
 
 
-def _said(prefix: Prefix) -> Iterator[str]:
+def _said(transcript: Transcript, cut: Cut) -> Iterator[str]:
     """What tells a conversation from others: not its system prompt, which may be that of thousands."""
-    return (
-        canonical_text(message) for message in prefix.messages.items if message["role"] not in ("system", "developer")
-    )
+    for message in transcript.messages[: cut.index]:
+        if message["role"] not in ("system", "developer"):
+            yield text_or_parts(message)
 
 
 class _Measure:
@@ -334,62 +311,3 @@ class _Measure:
             self._count, self._bytes, self._tokens = self._count + 1, self._bytes + size, self._tokens + counted
             return counted
         return round(size * self._tokens / self._bytes) if self._bytes else size // 2
-
-
-class _Written:
-    """The canonical form of foreign transcripts in a run directory.
-
-    Every valid one is written, cut or not, so that the file depends on the input alone. What stands there
-    already from an earlier start of the run is compared, not written again; a line that a crash cut short is
-    completed.
-    """
-
-    def __init__(self, directory: Path) -> None:
-        self._path = Path(os.path.abspath(directory)) / FILE  # noqa: PTH100  (keeps links, unlike resolve)
-        self._file: BinaryIO | None = None
-        self._offset = 0
-
-    def put(self, located: Located) -> Located:
-        """The same transcript, at its place in this file."""
-        line = located.body + b"\n"
-        try:
-            self._write(line, located)
-        except OSError as error:
-            raise UserError(f"{self._path}: cannot be written: {error.strerror}") from None
-        span = Span(self._offset, len(located.body), hashlib.sha256(located.body).hexdigest())
-        self._offset += len(line)
-        return Located(located.transcript, str(self._path), located.line, span)
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-
-    def _write(self, line: bytes, located: Located) -> None:
-        file = self._file = self._file or self._open()
-        there = self._after_blanks(file, len(line))
-        if there == line:
-            return
-        if not line.startswith(there):
-            raise UserError(
-                f"{located.file}:{located.line}: has changed since the run began ({self._path} differs):"
-                " put the old file back, or begin a new run"
-            )
-        file.seek(self._offset)
-        file.write(line)
-        file.flush()  # the transcript may be asked for while the index is still growing
-
-    def _after_blanks(self, file: BinaryIO, length: int) -> bytes:
-        """The bytes that stand here, after the blank lines that purged transcripts have left."""
-        while True:
-            file.seek(self._offset)
-            there = file.read(length)
-            if not there.startswith(b"  "):
-                return there
-            file.seek(self._offset)
-            self._offset += len(file.readline())
-
-    def _open(self) -> BinaryIO:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        os.fchmod(descriptor, 0o600)
-        return os.fdopen(descriptor, "r+b")

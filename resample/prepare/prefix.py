@@ -23,6 +23,17 @@ def style_of(transcript: Transcript) -> ActionStyle:
     return style_in(metadata.get("actions") or TOOLS, metadata.get("harness"))
 
 
+def weight_of(transcript: Transcript) -> float:
+    """Its sampling weight."""
+    weight = transcript.metadata.get("weight")
+    return 1.0 if weight is None else float(weight)
+
+
+def cluster_of(transcript: Transcript) -> str:
+    """The same for transcripts that are not independent, as far as their metadata say so."""
+    return transcript.metadata.get("cluster") or transcript.id
+
+
 def make_prefix(
     transcript: Transcript, cut: Cut, inferred: Sequence[ToolSchema] | None = None
 ) -> tuple[Prefix, tuple[Message, ...]]:
@@ -44,9 +55,9 @@ def make_prefix(
         messages=messages,
         tools=schemas,
         tools_inferred=bool(tools) and not transcript.tools,
-        cluster=metadata.get("cluster") or transcript.id,
+        cluster=cluster_of(transcript),
         stratum=metadata.get("stratum") or "",
-        weight=float(_given(metadata, "weight", 1.0)),
+        weight=weight_of(transcript),
         prior_turns=len(turns_in(before, agent)),
         actions=actions,
         harness=frozenset(index for index in metadata.get("harness") or () if index < cut.index),
@@ -54,11 +65,6 @@ def make_prefix(
         workspace=metadata.get("workspace"),
     )
     return prefix, tuple(transcript.messages[cut.index : cut.end])
-
-
-def _given(metadata: dict[str, Any], key: str, default: Any) -> Any:
-    value = metadata.get(key)
-    return default if value is None else value
 
 
 def _identity(transcript: str, messages: Shared, tools: Shared) -> str:

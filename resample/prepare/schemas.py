@@ -8,13 +8,13 @@ not learn how its tools were made.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import orjson
 
 from resample.actions import ActionStyle
-from resample.types import Message, ToolCall, ToolSchema
+from resample.types import TOOLS, Message, ToolCall, ToolSchema, Transcript
 
 
 class Fact(NamedTuple):
@@ -29,6 +29,26 @@ class Fact(NamedTuple):
     """0 for the argument itself, 1 for the items of a list in it, and so on."""
     shows: str
     """The JSON type that was seen there."""
+
+
+def lacks_tools(transcript: Transcript) -> bool:
+    """Has an agent with native calls no schemas in its log?"""
+    return not transcript.tools and (transcript.metadata.get("actions") or TOOLS) == TOOLS
+
+
+def agent_of(transcript: Transcript) -> str:
+    """Which transcripts are of agents with the same tools, as far as a log tells: source, stratum, system prompt."""
+    spoken = (i for i, message in enumerate(transcript.messages) if message["role"] not in ("system", "developer"))
+    head = [text_or_parts(message) for message in transcript.messages[: next(spoken, None)]]
+    prompt = hashlib.sha256("\0".join(head).encode()).hexdigest()[:16] if head else ""
+    metadata = transcript.metadata
+    return "\0".join((metadata.get("source") or "", metadata.get("stratum") or "", prompt))
+
+
+def text_or_parts(message: Message) -> str:
+    """The content of a message as a text, the same for the same content."""
+    content = message.get("content")
+    return content if isinstance(content, str) else orjson.dumps(content).decode()
 
 
 def infer(messages: Iterable[Message], style: ActionStyle) -> list[ToolSchema]:
@@ -55,6 +75,10 @@ def schemas_from(facts: Iterable[Fact]) -> list[ToolSchema]:
     return [_schema(kind, name, known) for (kind, name), known in tools.items()]
 
 
+_KEPT = 4
+"""Clusters that are kept of each fact: one that is none of the kin is enough, and kin are few."""
+
+
 class Evidence:
     """What all calls of a collection show of the tools that each kind of agent has.
 
@@ -74,16 +98,15 @@ class Evidence:
         if self.complete:
             return
         known = self._agents.setdefault(agent, {})
-        mark = _mark(cluster)
+        mark = mark_of(cluster)
         for fact in facts:
             clusters = known.setdefault(fact, [])
-            if len(clusters) < 2 and mark not in clusters:
+            if len(clusters) < _KEPT and mark not in clusters:
                 clusters.append(mark)
 
-    def beside(self, agent: str, cluster: str) -> list[Fact]:
-        """What transcripts of other clusters show, in a fixed order."""
-        own = [_mark(cluster)]
-        shown = [fact for fact, clusters in self._agents.get(agent, {}).items() if clusters != own]
+    def beside(self, agent: str, is_kin: Callable[[str], bool]) -> list[Fact]:
+        """What transcripts show that are no kin, by the marks of their clusters; in a fixed order."""
+        shown = [fact for fact, marks in self._agents.get(agent, {}).items() if not all(map(is_kin, marks))]
         return sorted(shown, key=lambda fact: (fact.kind, fact.tool, fact.argument or "", fact.depth, fact.shows))
 
     def rows(self) -> Iterator[tuple[str, str, str]]:
@@ -93,7 +116,8 @@ class Evidence:
                 yield agent, orjson.dumps(list(fact)).decode(), " ".join(clusters)
 
 
-def _mark(cluster: str) -> str:
+def mark_of(cluster: str) -> str:
+    """What is kept of the name of a cluster: a hash."""
     return hashlib.sha256(cluster.encode()).hexdigest()[:16]
 
 

@@ -365,6 +365,7 @@ def _basis(summary: Summary) -> list[str]:
     stops = summary["counts"]["rollouts"]["stop_reasons"]
     tools = summary["counts"]["tools"]
     transcripts, tokens = summary["counts"]["transcripts"], summary["counts"]["prefix_tokens"]
+    passed = summary["counts"]["passed_over"]
     estimated = sum(used["estimated"] for used in summary["usage"].values())
     lines = [*_count_lines(summary)]
     lines += [
@@ -374,6 +375,7 @@ def _basis(summary: Summary) -> list[str]:
         " original model saw",
         f"prefixes: {summary['counts']['prefixes']} of {transcripts['used']} transcripts, about"
         f" {tokens['sum']:,} tokens in all, {tokens['max']:,} in the longest"
+        + (f"; {passed} places were passed over, where no cut is possible or fits" if passed else "")
         + "".join(f"; {n} shortened for the {role}" for role, n in summary["counts"]["shortened"].items()),
         f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",
         f"of the completed rollouts: acted {percent(summary['acted'])}, refused {percent(summary['refused'])},"

@@ -108,6 +108,15 @@ def test_a_run_of_drift(tmp_path: Path) -> None:
     assert transcript.metadata["actions"] == "text:call_list"
     assert transcript.metadata["missing"] == ["system_prompt"]
     assert transcript.metadata["extra"]["tool_permission"] == {"list_beds": "Read"}
+    assert "harness" not in transcript.metadata  # all of it answers calls
+
+
+def test_what_answers_no_call_is_the_harnesss_and_the_date_is_that_of_the_run(tmp_path: Path) -> None:
+    reply = {"role": "assistant", "content": "I have no idea.", "tool_calls": []}
+    note = {"role": "user", "content": "Invalid tool on provided."}
+    noted = run(ASKED, reply, note, DONE, evaluation_timestamp="2026-01-02 03:04:05")
+    (transcript,) = transcripts(save(tmp_path / "a.json", noted))
+    assert (transcript.metadata["harness"], transcript.metadata["date"]) == ([2], "2026-01-02 03:04:05")
 
 
 def test_the_export_for_the_explorer(tmp_path: Path) -> None:

@@ -503,6 +503,11 @@ def test_replies_in_a_row_are_one() -> None:
     assert messages[1] == assistant(SEARCH)
 
 
+@pytest.mark.parametrize("when", [{"created_at": "2026-01-02T03:04:05+00:00"}, {"timestamp": 1767323045}])
+def test_the_date_of_a_log(tmp_path: Path, when: dict[str, Any]) -> None:
+    assert one(tmp_path, {"request": BODY, "response": REPLY, **when}).metadata["date"] == "2026-01-02T03:04:05+00:00"
+
+
 def test_a_compaction_by_the_provider() -> None:
     dropped: Counter[str] = Counter()
     block = {"type": "compaction", "content": "Hi was said."}

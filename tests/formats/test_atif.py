@@ -265,6 +265,25 @@ def test_the_context_after_a_compaction(tmp_path: Path, steps: Any, expected: An
     assert transcript.metadata.get("missing") == missing
 
 
+@pytest.mark.parametrize(
+    ("steps", "harness"),
+    [
+        ([{**COMPACTED, **shows("Sum.")}, agent("Done.")], [1]),
+        ([COMPACTED, user("Sum?"), agent("Done.")], None),
+        ([agent("Looking.", **shows("Two calls a minute at most.")), agent("Done.")], [3]),
+        ([agent("", llm_call_count=0, **shows("By rule: a.")), agent("Done.")], [2]),
+        ([agent("What for?"), user("For a list."), agent("Done.")], None),
+    ],
+)
+def test_what_no_user_said(tmp_path: Path, steps: Any, harness: Any) -> None:
+    assert of(tmp_path, SYSTEM, TASK, *steps).metadata.get("harness") == harness
+
+
+def test_the_date_of_the_first_step_that_has_one(tmp_path: Path) -> None:
+    steps = [{**TASK, "timestamp": None}, {**ANSWERS, "timestamp": "2026-01-02T03:04:05Z"}]
+    assert of(tmp_path, SYSTEM, *steps).metadata["date"] == "2026-01-02T03:04:05Z"
+
+
 def test_context_management_without_such_a_boundary_is_left_out(tmp_path: Path) -> None:
     trimmed = {"source": "system", "message": "trimmed", "extra": {"context_management": {"type": "trim"}}}
     edited = {**ANSWERS, "extra": {"context_management": {"applied_edits": []}}}
@@ -387,6 +406,16 @@ def test_a_reply_from_its_parts(message: Any, analysis: str, plan: str) -> None:
 )
 def test_how_an_agent_acts(agent_info: dict[str, Any], steps: Any, style: str) -> None:
     assert atif_terminus.style_of(agent_info, steps) == style
+
+
+def test_nobody_talks_to_terminus(tmp_path: Path) -> None:
+    """What its terminal shows is an output; a reply that it cannot read is answered by the harness."""
+    steps = (user("Reply in JSON."), agent(REPLY, **shows("$")), agent("hm", **shows("No JSON.")), user("Answers."))
+    transcript = of(tmp_path, *steps, agent(REPLY), agent=TERMINUS)
+    assert [transcript.messages[index]["content"] for index in transcript.metadata["harness"]] == [
+        "No JSON.",
+        "Answers.",
+    ]
 
 
 def test_terminus_begins_a_new_context_with_its_task(tmp_path: Path) -> None:

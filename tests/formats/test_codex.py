@@ -157,6 +157,32 @@ def test_a_compaction_replaces_what_was_before(tmp_path: Path) -> None:
     assert transcript.metadata["missing"] == ["tool_schemas"]
 
 
+@pytest.mark.parametrize(
+    ("said", "harness"),
+    [
+        (ENVIRONMENT, [2]),
+        ("<user_instructions>\nUse oak.\n</user_instructions>", [2]),
+        ("# AGENTS.md instructions for /repo\n\n<INSTRUCTIONS>\nUse oak.\n</INSTRUCTIONS>", [2]),
+        ("<turn_aborted>\nThe user interrupted the previous turn.\n</turn_aborted>", [2]),
+        ("Warning: apply_patch was requested via exec_command. Use the apply_patch tool.", [2]),
+        ("Another language model started to solve this problem and produced a summary of its thinking.", [2]),
+        ("<user_shell_command>\nls\n</user_shell_command>", None),
+        ("<task>\nMend it.\n</task>", None),
+        ("# Context from my IDE setup:\n\n## My request for Codex:\nMend it.", None),
+    ],
+)
+def test_what_the_client_injects(tmp_path: Path, said: str, harness: Any) -> None:
+    transcript = session(tmp_path, META, says("user", "go"), says("user", said), says("assistant", "done"))
+    assert transcript.metadata.get("harness") == harness
+
+
+def test_the_date_of_the_header_or_else_of_the_first_record(tmp_path: Path) -> None:
+    header = line("session_meta", id="s1", timestamp="2025-12-31T23:59:59Z")
+    spoken = (says("user", "go"), says("assistant", "done"))
+    assert session(tmp_path, header, *spoken).metadata["date"] == "2025-12-31T23:59:59Z"
+    assert session(tmp_path, META, *spoken).metadata["date"] == "2026-01-01T00:00:00Z"
+
+
 def test_a_compaction_without_its_replacement(tmp_path: Path) -> None:
     transcript = session(
         tmp_path,
@@ -169,6 +195,7 @@ def test_a_compaction_without_its_replacement(tmp_path: Path) -> None:
         says("assistant", "done"),
     )
     assert [said for _, said in spoken(transcript)[1:]] == ["the task", "One file done.", "go on", "done"]
+    assert transcript.metadata["harness"] == [2]
     assert transcript.metadata["missing"] == ["compacted_history", "tool_schemas"]
     assert transcript.metadata["dropped"] == {"replaced by a compaction": 2}
 

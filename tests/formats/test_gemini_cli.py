@@ -12,6 +12,7 @@ from resample.formats import Excluded, Located, read
 from resample.formats.base import Look
 from resample.formats.gemini_cli import (
     Records,
+    date_of,
     missing_by_notice,
     model_of,
     rejoined,
@@ -98,6 +99,42 @@ def contents(transcript: Transcript) -> list[Any]:
 
 
 # -- sessions ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("said", "harness"),
+    [
+        ("<session_context>\nThis is the Gemini CLI.\n</session_context>", [2]),
+        ("This is the Gemini CLI. We are setting up the context for our chat.\nToday is Friday.", [2]),
+        ("<state_snapshot>\n<overall_goal>x</overall_goal>\n</state_snapshot>", [2]),
+        ("System: Potential loop detected. Details: three calls.", [2]),
+        ("Please continue.", None),
+        ("System: which one?", None),
+    ],
+)
+def test_what_the_cli_says_in_the_users_role(tmp_path: Path, said: str, harness: Any) -> None:
+    log = {**HEADER, "messages": [user("a"), gemini("b"), user(said, "u2"), gemini("c", "g2")]}
+    (transcript,) = transcripts(save(tmp_path / "a.json", log))
+    assert transcript.metadata.get("harness") == harness
+
+
+@pytest.mark.parametrize(
+    ("fields", "date"),
+    [
+        ({"startTime": "2026-01-01T00:00:00Z"}, "2026-01-01T00:00:00Z"),
+        ({"startTime": None}, "2026-01-02T03:04:05Z"),
+        ({"startTime": "today"}, "2026-01-02T03:04:05Z"),
+    ],
+)
+def test_the_date(tmp_path: Path, fields: dict[str, Any], date: str) -> None:
+    asked = {**user("a"), "timestamp": "2026-01-02T03:04:05Z"}
+    (transcript,) = transcripts(save(tmp_path / "a.json", {**HEADER, **fields, "messages": [asked, gemini("b")]}))
+    assert transcript.metadata["date"] == date
+
+
+def test_the_date_of_a_reply_of_the_api() -> None:
+    assert date_of([], {"response": {"createTime": "2026-01-02T03:04:05.678Z"}}) == "2026-01-02T03:04:05.678Z"
+    assert date_of([], {"createTime": "2026-01-02"}) == "2026-01-02"
 
 
 @pytest.mark.parametrize("indent", [False, True])

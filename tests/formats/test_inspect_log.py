@@ -439,7 +439,8 @@ def made(*messages: Any) -> Transcript:
 
 
 GO_ON = "Please proceed to the next step using your best judgement."
-PLAN = {"steps": [{"solver": "x", "params": {"attempts": {"incorrect_message": "No."}, "on_continue": "Use {submit}."}}]}
+PARAMS = {"attempts": {"incorrect_message": "No."}, "on_continue": "Use {submit}."}
+PLAN = {"steps": [{"solver": "react", "params": PARAMS}]}
 
 
 def harness_says(text: Any, *before: Any, asked: Any = ASKED, **fields: Any) -> bool:

@@ -147,6 +147,24 @@ def test_malformed_arguments_are_kept_verbatim(tmp_path: Path) -> None:
     assert transcript.messages[1]["tool_calls"] == [broken]
 
 
+@pytest.mark.parametrize(
+    ("fields", "date"),
+    [
+        ({"response": {**response(HI), "created": 1767323045}}, "2026-01-02T03:04:05+00:00"),
+        ({**response(HI), "created": 1767323045}, "2026-01-02T03:04:05+00:00"),
+        ({"startTime": 1767323040, "response": {**response(HI), "created": 1767323045}}, "2026-01-02T03:04:00+00:00"),
+        ({"startTime": "2026-01-02 03:04:05", "response": response(HI)}, "2026-01-02 03:04:05"),
+        ({"timestamp": 1767323045, "response": response(HI)}, "2026-01-02T03:04:05+00:00"),
+        ({"created_at": "2026-01-02", "response": response(HI)}, "2026-01-02"),
+        ({"timestamp": "soon", "response": response(HI)}, None),
+    ],
+)
+def test_the_date(tmp_path: Path, fields: dict[str, Any], date: str | None) -> None:
+    """When the request was made is told by proxies only; else it is when it was answered, or logged."""
+    (transcript,) = transcripts(save(tmp_path / "a.json", {"messages": CHAT[:3], **fields}))
+    assert transcript.metadata.get("date") == date
+
+
 def test_content_parts_are_kept_and_only_small_extras(tmp_path: Path) -> None:
     parts = [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "data:,"}}]
     log = {

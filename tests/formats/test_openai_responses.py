@@ -345,6 +345,14 @@ RESPONSE = {"id": "resp_1", "object": "response", "model": "m-1-0101", "status":
 SYSTEM = {"role": "system", "content": "Be brief."}
 
 
+@pytest.mark.parametrize("log", [{**REQUEST, "created_at": 1767323045, **RESPONSE}, {"request": REQUEST}])
+def test_the_date_is_that_of_the_response(tmp_path: Path, log: dict[str, Any]) -> None:
+    if "request" in log:
+        log = {**log, "response": {**RESPONSE, "created_at": 1767323045}}
+    (transcript,) = transcripts(save(tmp_path / "a.json", log))
+    assert transcript.metadata["date"] == "2026-01-02T03:04:05+00:00"
+
+
 @pytest.mark.parametrize("indent", [False, True])
 @pytest.mark.parametrize(
     ("log", "model"),

@@ -154,6 +154,7 @@ def test_a_trace(tmp_path: Path) -> None:
     assert found.metadata == {
         "source": "otel",
         "model": "acme/m-1",
+        "date": "1970-01-01T00:00:00+00:00",
         "cluster": "otel:conversation:v1",
         "labels": {"finish_reasons": ["stop"], "relevance": 0.5},
         "extra": {
@@ -165,6 +166,11 @@ def test_a_trace(tmp_path: Path) -> None:
             "instrumentation": "instrumentation",
         },
     }
+
+
+def test_the_date_is_when_the_span_began(tmp_path: Path) -> None:
+    assert only(tmp_path, span("a", chat(), time=1767323045_000000000)).metadata["date"] == "2026-01-02T03:04:05+00:00"
+    assert "date" not in only(tmp_path, span("a", chat())).metadata
 
 
 def test_lines_and_lists_of_documents(tmp_path: Path) -> None:

@@ -319,6 +319,8 @@ def test_going_back_in_a_session(tmp_path: Path) -> None:
         ("assistant", "Better."),
     ]
     assert transcript.metadata["dropped"] == {"dead branch": 1}
+    assert transcript.metadata["harness"] == [1]  # an extension may pass on what a person said
+    assert transcript.metadata["date"] == NEW
 
 
 # -- compactions -------------------------------------------------------------------------------------------------------
@@ -348,6 +350,7 @@ def test_a_compaction(tmp_path: Path) -> None:
         ("assistant", "3"),
     ]
     assert transcript.metadata["dropped"] == {"replaced by a compaction": 2, "summary that nothing followed": 1}
+    assert transcript.metadata["harness"] == [0]
     assert transcript.metadata["lines"] == [7, 5, 6, 8, 9]
     assert transcript.metadata["missing"] == ["system_prompt", "tool_schemas"]
 

@@ -89,6 +89,7 @@ def test_a_document_of_results(tmp_path: Path) -> None:
     assert first.metadata == {
         "source": "tau2_bench",
         "model": "m-1",
+        "date": "2026-01-01",
         "cluster": "tau2_bench:telecom:4",
         "missing": ["system_prompt", "tool_schemas"],
         "labels": {"reward": 1.0, "db_check": {"db_match": True}, "termination_reason": "user_stop"},
@@ -102,6 +103,20 @@ def test_a_document_of_results(tmp_path: Path) -> None:
         },
     }
     assert second.metadata["cluster"] == first.metadata["cluster"]
+
+
+@pytest.mark.parametrize(
+    ("began", "start", "date"),
+    [
+        ("2026-01-01T10:00:00", "2026-01-01T10:00:01", "2026-01-01T10:00:01"),
+        ("2026-01-01T10:00:00", "2025-01-01T00:00:00", "2026-01-01T10:00:00"),
+        (None, "2025-01-01T00:00:00", "2025-01-01T00:00:00"),
+        (None, None, None),
+    ],
+)
+def test_a_date_before_the_run_is_made_up(tmp_path: Path, began: Any, start: Any, date: Any) -> None:
+    (one,) = transcripts(save(tmp_path / "run.json", results(simulation(start_time=start), timestamp=began)))
+    assert one.metadata.get("date") == date
 
 
 def test_calls_of_the_user_are_between_user_and_harness(tmp_path: Path) -> None:
