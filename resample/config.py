@@ -296,6 +296,7 @@ def check_run(config: RunConfig) -> None:
         raise UserError(f"confidence={config.confidence}: must lie between 0.5 and 1")
     _check_budget("budget", config.budget)
     check_transcripts(config.transcripts)
+    check_scrub(config.scrub)
     check_select(config.select)
     _at_least(0, **{"fit.room": config.fit.room})
     for role in ("simulator", "judge"):
@@ -313,9 +314,18 @@ def check_run(config: RunConfig) -> None:
         raise UserError(f"standin.correlation={config.standin.correlation}: must be at least 0 and less than 1")
 
 
+def check_scrub(scrub: Scrub) -> None:
+    """Raise UserError for rules that nothing applies."""
+    if not (scrub.enabled or scrub.preview):
+        for entry in fields(Rules):
+            if getattr(scrub, entry.name) != getattr(Rules(), entry.name):
+                raise UserError(f"scrub.{entry.name}: has no meaning without scrub=standard")
+
+
 def check_import(config: ImportConfig) -> None:
     """Raise UserError for the first value that no import can have."""
     check_transcripts(config.transcripts)
+    check_scrub(config.scrub)
     _one_of("to", config.to, ("canonical", *EXPORTS))
 
 

@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS prefixes (
     date TEXT,
     retain_until TEXT,
     passed_over INTEGER NOT NULL,  -- places of the transcript where no cut was possible
+    scrubbed TEXT NOT NULL,  -- JSON: how much of the transcript was replaced by pseudonyms, by kind
     missing TEXT NOT NULL,  -- what the log lacks of what the original model saw, by comma
     shortened TEXT NOT NULL,  -- the roles for which it is shortened, by comma
     toolset TEXT NOT NULL,  -- hash of the inferred tool schemas

@@ -215,7 +215,7 @@ class Store:
                 else:
                     indexed, draw = entry
                     row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)
-                    db.execute(f"INSERT INTO incoming VALUES ({_marks(25)})", row)
+                    db.execute(f"INSERT INTO incoming VALUES ({_marks(26)})", row)
             self._check_extension()
             db.execute("DELETE FROM prefixes")
             db.execute("INSERT INTO prefixes SELECT * FROM incoming")
@@ -302,6 +302,13 @@ class Store:
         counts: Counter[str] = Counter()
         for listed, count in rows:
             counts.update(dict.fromkeys(listed.split(","), count))
+        return dict(sorted(counts.items()))
+
+    def scrubbed(self) -> dict[str, int]:
+        """How much was replaced by pseudonyms in the used transcripts, by kind."""
+        counts: Counter[str] = Counter()
+        for (found,) in self._db.execute("SELECT scrubbed FROM prefixes WHERE scrubbed != '{}' GROUP BY transcript"):
+            counts.update(orjson.loads(found))
         return dict(sorted(counts.items()))
 
     def passed_over(self) -> int:

@@ -110,6 +110,7 @@ def _counts(store: Store, facts: Facts, units: Sequence[Unit], turns: Sequence[T
         },
         "prefixes": len(units),
         "passed_over": store.passed_over(),
+        "scrubbed": store.scrubbed(),
         "tools": store.tools(),
         "missing": store.missing(),
         "shortened": store.shortened(),

@@ -25,10 +25,13 @@ def traffic(store: Store) -> dict[str, Any]:
         by_reason[str(row.reason)] += row.weight or 0.0
     inside = sum(row.weight or 0.0 for row in population)
     outside = sum(row.weight or 0.0 for row in excluded)
+    unknown = any(row.weight is None for row in excluded)
     return {
         "population": _described(population),
         "excluded": _described(excluded) | {"by_reason": dict(sorted(by_reason.items()))},
-        "excluded_share": outside / (inside + outside) if inside + outside else None,
+        # With files or transcripts of unknown weight among them, nobody knows.
+        "excluded_share": outside / (inside + outside) if inside + outside and not unknown else None,
+        "excluded_share_of_known": outside / (inside + outside) if inside + outside else None,
         "strata": _strata(population),
     }
 

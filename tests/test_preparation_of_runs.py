@@ -71,7 +71,8 @@ def test_traffic_is_compared_with_what_was_left_out(here: Here) -> None:
     assert (excluded["transcripts"], excluded["weight"], excluded["weight_unknown"]) == (3, 6.0, 1)
     assert (excluded["messages"], excluded["calls"]) == (12.0, 3.0)
     assert excluded["by_reason"] == {"left out by select": 6.0, "no messages": 0.0}
-    assert traffic["excluded_share"] == pytest.approx(6 / 14)
+    assert traffic["excluded_share"] is None  # nobody knows what the empty one weighs
+    assert traffic["excluded_share_of_known"] == pytest.approx(6 / 14)
     report = (here.folder / "run" / "report.md").read_text()
     assert "Left out were 42.9 % of the known traffic weight, and 1 files or transcripts of unknown weight." in report
     assert "| messages, mean | 4 | 12 |" in report
@@ -138,6 +139,12 @@ def test_an_extended_run_keeps_the_tools_it_began_with(here: Here) -> None:
     assert more["usage"]["candidate"]["requests"] >= first["usage"]["candidate"]["requests"]
 
 
+def test_a_number_on_the_command_line_is_the_text_in_the_metadata(here: Here) -> None:
+    given = [agent(n, "ls", labels={"kind": ["1", 1, True, "true"][n]}) for n in range(4)]
+    assert run(here, given, "select.where.labels.kind=1")["counts"]["transcripts"]["used"] == 2
+    assert run(here, given, "select.where.labels.kind=true", out="b")["counts"]["transcripts"]["used"] == 2
+
+
 def test_near_duplicates_are_one_cluster_unless_told_otherwise(here: Here) -> None:
     given = [agent(1, "ls") | {"id": f"copy{n}"} for n in range(3)] + [agent(n, "ls") for n in range(5, 8)]
     assert run(here, given)["any"]["clusters"] == 4
@@ -175,6 +182,12 @@ def test_rates_say_what_they_are_about(here: Here) -> None:
     [
         (["select.sample=0"], "select.sample=0: must be at least 1"),
         (["select.sample=2", "select.per_stratum=1"], "select.sample draws from all strata together"),
+        (["select.strata.a=0"], "select.strata.a=0: must be at least 1; select.without.stratum=a leaves it out"),
+        (["select.strata.z=3"], "select.strata.z: no usable transcript is of this stratum; there are none"),
+        (["select.stratify=nothing"], "select.stratify=nothing: no usable transcript has this"),
+        (["scrub.patterns.mine=abc"], "scrub.patterns: has no meaning without scrub=standard"),
+        (["scrub.kinds=[email]"], "scrub.kinds: has no meaning without scrub=standard"),
+        (["scrub=standard", "scrub.patterns.mine='a*'"], "matches an empty text"),
         (["select.since=yesterday"], "select.since=yesterday: must be an ISO 8601 date"),
         (["select.has=[eyes]"], "select.has=eyes: must be of"),
         (["select.near_duplicates=2"], "select.near_duplicates=2: must be more than 0"),
@@ -213,7 +226,10 @@ def test_a_run_scrubs_if_told_to(here: Here) -> None:
     given = [agent(0, "ls")]
     given[0]["messages"][0]["content"] += " write to carol@initech.io"
     assert b"initech" in _kept(here, run(here, given) and "run")
-    assert b"initech" not in _kept(here, run(here, given, "scrub=standard", out="clean") and "clean")
+    clean = run(here, given, "scrub=standard", out="clean")
+    assert b"initech" not in _kept(here, "clean")
+    assert clean["counts"]["scrubbed"] == {"email": 1}
+    assert "scrubbed: email 1" in (here.folder / "clean" / "report.md").read_text()
     shown = here("run", "transcripts.path=t.jsonl", "out=never", "scrub.preview=true")
     assert (shown.code, "carol@initech.io -> " in shown.out) == (0, True)
     assert not (here.folder / "never").exists()

@@ -71,6 +71,8 @@ class Indexed:
     retain_until: str | None
     passed_over: int = 0
     """Places of its transcript where the policy asks for a cut that is not possible, or that does not fit."""
+    scrubbed: str = "{}"
+    """How much was replaced by pseudonyms in its transcript, by kind, as JSON."""
     missing: str = ""
     """What the log lacks of what the original model saw (`types.Missing`), by comma; empty if it is all there."""
     shortened: str = ""
@@ -279,6 +281,7 @@ def _indexed(surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut
         date=facts.date,
         retain_until=metadata.get("retain_until"),
         passed_over=surveyed.cuts.passed_over,
+        scrubbed=orjson.dumps(metadata.get("scrubbed") or {}).decode(),
         missing=",".join(metadata.get("missing") or ()),
         toolset=orjson.dumps(prefix.tools.items).decode() if prefix.tools_inferred else "",
     )

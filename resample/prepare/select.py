@@ -6,6 +6,7 @@ transcript weighing N / n more where n of the N of its stratum were drawn (Horvi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,8 +49,11 @@ def check_select(select: Select) -> None:
         if (value := getattr(select, name)) is not None and value < 1:
             raise UserError(f"select.{name}={value}: must be at least 1")
     for stratum, count in select.strata.items():
-        if count < 0:
-            raise UserError(f"select.strata.{stratum}={count}: must not be negative")
+        if count < 1:
+            raise UserError(
+                f"select.strata.{stratum}={count}: must be at least 1; select.without.{select.stratify or 'stratum'}"
+                f"={stratum} leaves it out of the population"
+            )
     if select.sample is not None and (select.per_stratum is not None or select.strata):
         raise UserError("select.sample draws from all strata together: give either it, or per_stratum and strata")
     for name in ("since", "until"):
@@ -71,14 +75,23 @@ def _left_out_by(transcript: Transcript, select: Select) -> list[str]:
     metadata, count = transcript.metadata, len(transcript.messages)
     lacking = set(metadata.get("missing") or ())
     unmet = lacking if "all" in select.has else lacking & set(select.has)
-    found = [f"where.{name}" for name, wanted in select.where.items() if not _is_in(field_of(metadata, name), wanted)]
-    found += [f"without.{name}" for name, given in select.without.items() if _is_in(field_of(metadata, name), given)]
+    found = [f"where.{name}" for name, wanted in _flat(select.where) if not _is_in(field_of(metadata, name), wanted)]
+    found += [f"without.{name}" for name, given in _flat(select.without) if _is_in(field_of(metadata, name), given)]
     found += [f"has: lacks {part}" for part in sorted(unmet)]
     if count < (select.min_messages or 0):
         found.append("min_messages")
     if select.max_messages is not None and count > select.max_messages:
         found.append("max_messages")
     return found + _out_of_time(metadata.get("date"), select)
+
+
+def _flat(given: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Each field with its value: a command line makes `{labels: {kind: x}}` of `labels.kind=x`."""
+    for name, value in given.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def _out_of_time(date: Any, select: Select) -> list[str]:
@@ -95,7 +108,12 @@ def _is_in(value: Any, given: Any) -> bool:
     """Is it the value, or one of the values? A list in the metadata is, if one of its items is."""
     values = value if isinstance(value, list) else [value]
     wanted = given if isinstance(given, list) else [given]
-    return any(one == other and type(one) is type(other) for one in values for other in wanted)
+    return not {_as_text(value) for value in values}.isdisjoint(map(_as_text, wanted))
+
+
+def _as_text(value: Any) -> str | None:
+    """As a command line has it: there 1 and "1" are the same."""
+    return None if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def field_of(metadata: dict[str, Any], name: str) -> Any:
@@ -108,7 +126,4 @@ def field_of(metadata: dict[str, Any], name: str) -> Any:
 
 def stratum_of(metadata: dict[str, Any], select: Select) -> str:
     """The stratum that a transcript belongs to; an empty text if it has none."""
-    value = field_of(metadata, select.stratify or "stratum")
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else str(value).lower() if isinstance(value, bool) else str(value)
+    return _as_text(field_of(metadata, select.stratify or "stratum")) or ""

@@ -18,6 +18,7 @@ from resample.formats.seen import temporary_database
 from resample.prepare.select import Select
 from resample.prepare.truncate import Cut, Cuts
 from resample.seeds import derive
+from resample.types import UserError
 
 
 class Surveyed(NamedTuple):
@@ -56,10 +57,19 @@ class Survey:
         if select.sample is not None:
             self._draw_from("1", (), select.sample, seed)
         strata = [stratum for (stratum,) in self._db.execute("SELECT DISTINCT stratum FROM surveyed").fetchall()]
+        self._check(strata, select)
         for stratum in strata:
             wanted = select.strata.get(stratum, select.per_stratum)
             if wanted is not None:
                 self._draw_from("stratum = ?", (stratum,), wanted, seed)
+
+    def _check(self, strata: list[str], select: Select) -> None:
+        """Raise UserError for strata that no transcript is of."""
+        if unknown := [name for name in select.strata if name not in strata]:
+            there = ", ".join(sorted(filter(None, strata))) or "none"
+            raise UserError(f"select.strata.{unknown[0]}: no usable transcript is of this stratum; there are {there}")
+        if select.stratify is not None and self.count and not any(strata):
+            raise UserError(f"select.stratify={select.stratify}: no usable transcript has this in its metadata")
 
     def _draw_from(self, where: str, values: tuple[str, ...], wanted: int, seed: int) -> None:
         """Simple random sampling without replacement: those with the lowest of numbers drawn for each."""

@@ -309,7 +309,7 @@ def _traffic_sections(summary: Summary) -> list[str]:
     if excluded["transcripts"]:
         unknown = excluded["weight_unknown"]
         text = (
-            f"Left out were {percent(traffic['excluded_share'])} of the known traffic weight"
+            f"Left out were {percent(traffic['excluded_share_of_known'])} of the known traffic weight"
             + (f", and {unknown} files or transcripts of unknown weight" if unknown else "")
             + ". If they differ from the population, so may their rates."
         )
@@ -377,6 +377,7 @@ def _basis(summary: Summary) -> list[str]:
         f" {tokens['sum']:,} tokens in all, {tokens['max']:,} in the longest"
         + (f"; {passed} places were passed over, where no cut is possible or fits" if passed else "")
         + "".join(f"; {n} shortened for the {role}" for role, n in summary["counts"]["shortened"].items()),
+        "scrubbed: " + (", ".join(f"{kind} {n:,}" for kind, n in summary["counts"]["scrubbed"].items()) or "nothing"),
         f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",
         f"of the completed rollouts: acted {percent(summary['acted'])}, refused {percent(summary['refused'])},"
         f" said nothing {percent(summary['empty'])}",

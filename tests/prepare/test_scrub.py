@@ -263,13 +263,46 @@ def test_what_was_replaced_is_counted_by_kind_and_nothing_else_is_kept() -> None
 # -- arguments -------------------------------------------------------------------------------------------------------
 
 
-def test_keys_of_arguments_stay() -> None:
-    arguments = '{"bob@corp.io" : "bob@corp.io", "x": {"AKIAABCDEFGHIJKLMN07": ["ann@corp.io"]}}'
+def test_what_stands_in_keys_of_arguments_is_replaced_and_other_keys_stay() -> None:
+    arguments = '{"bob@corp.io" : "bob@corp.io", "x": {"AKIAABCDEFGHIJKLMN07": ["ann@corp.io"]}, "password": 1}'
     clean = SCRUB(Transcript("t", [acting(tool_call("f", arguments))]))
-    new = json.loads(clean.messages[0]["tool_calls"][0]["function"]["arguments"])
-    assert list(new) == ["bob@corp.io", "x"] and list(new["x"]) == ["AKIAABCDEFGHIJKLMN07"]
-    assert new["bob@corp.io"].endswith(("@example.com", "@example.org", "@example.net"))
-    assert new["x"]["AKIAABCDEFGHIJKLMN07"] != ["ann@corp.io"]
+    text = clean.messages[0]["tool_calls"][0]["function"]["arguments"]
+    new = json.loads(text)
+    assert "bob@corp.io" not in text and "ann@corp.io" not in text and "AKIAABCDEFGHIJKLMN07" not in text
+    key, *others = new
+    assert new[key] == key and others == ["x", "password"]
+    assert key.endswith(("@example.com", "@example.org", "@example.net"))
+
+
+@pytest.mark.parametrize(
+    ("text", "secret"),
+    [
+        ("DB_PASSWORD=correcthorsebattery", "correcthorsebattery"),
+        ("git clone https://Zx9kQw7pLabcd1234@git.initech.io/x", "Zx9kQw7pLabcd1234"),
+        ("Authorization: Bearer abc123def456", "abc123def456"),
+        ("curl -s -u bob:Zx9kQw7pL https://h.initech.io/", "Zx9kQw7pL"),
+        ("curl --user 'bob:Zx9kQw7pL' https://h.initech.io/", "Zx9kQw7pL"),
+    ],
+)
+def test_secrets_that_only_their_place_gives_away(text: str, secret: str) -> None:
+    assert secret not in body(SCRUB(Transcript("t", [saying(text)])))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DB_PASSWORD=password",
+        "db_password=load_password",
+        "PASSWORD=$OTHER",
+        "curl -u $USER:$PASSWORD https://h",
+        "curl -u user:password https://h",
+        "https://localhost@host",
+        "PASSWORD_FILE=somewhere",
+    ],
+)
+def test_what_only_looks_like_them_stays(text: str) -> None:
+    transcript = Transcript("t", [saying(text)])
+    assert SCRUB(transcript) is transcript
 
 
 @pytest.mark.parametrize("arguments", ['{"c": "echo bob@corp.io && ', "echo bob@corp.io", '*** "Patch\n+ bob@corp.io'])

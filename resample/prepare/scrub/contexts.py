@@ -18,7 +18,7 @@ from resample.prepare.scrub.tokens import is_stopgap
 _BEARER = re.compile(r"bearer[ \t]{1,4}([\w.~+/-]{16,4000}={0,2})", re.ASCII)
 _AUTHORIZATION = re.compile(
     r"authorization[\"']?[ \t]{0,4}[:=,][ \t]{0,4}[\"']?(?:(?:basic|token|apikey|bearer)[ \t]{1,4})?"
-    r"([\w.~+/-]{16,4000}={0,2})(?![\w(\[])",
+    r"([\w.~+/-]{10,4000}={0,2})(?![\w(\[])",
     re.ASCII,
 )
 
@@ -35,12 +35,22 @@ def _headers(text: str) -> Iterator[Hit]:
 _USERINFO = re.compile(r"://([^\s/@:\"'`<>]{0,100}):([^\s/\"'`<>?{}|\\\x00]{2,200})@(?=[\w\[])", re.ASCII)
 
 
+_TOKEN_AS_USER = re.compile(r"://([\w-]{16,200})@(?=[\w\[])", re.ASCII)
+_USER_OPTION = re.compile(
+    r"\bcurl\b[^\n\x00]{0,400}?\s(?:-u|--user)[ =][\"']?[\w.@-]{1,64}:([^\s\"'$<\x00]{4,200})", re.ASCII
+)
+
+
 def _url_passwords(text: str) -> Iterator[Hit]:
     for match in _USERINFO.finditer(text):
         user, password = match.groups()
         # `guest:guest` is what a server ships with.
         if password != user and not _is_placeholder(password):
             yield Hit("url_password", *match.span(2))
+    for pattern in (_TOKEN_AS_USER, _USER_OPTION):
+        for match in pattern.finditer(text):
+            if _is_random(match[1]) and not _is_placeholder(match[1]):
+                yield Hit("url_password", *match.span(1))
 
 
 # -- assignments ----------------------------------------------------------------------------------------------------
@@ -130,7 +140,11 @@ def _assignments(text: str) -> Iterator[Hit]:
         start, end, quoted, spaced = value
         secret = text[start:end]
         aws = _AWS_SECRET.fullmatch(secret) and ("aws" in before or "secretaccess" in bare(before + match.group()))
-        if aws or _is_secret(secret, word.startswith("p"), quoted, spaced):
+        name = text[match.start() : match.end()]
+        # As the environment has it: a variable in capitals, and what stands after its = is no name.
+        plain = not quoted and not spaced and name.isupper() and word.startswith("p") and text[match.end()] == "="
+        is_word = plain and secret.isalpha() and secret.islower() and len(secret) >= 8 and not _is_placeholder(secret)
+        if aws or is_word or _is_secret(secret, word.startswith("p"), quoted, spaced):
             yield Hit("aws_secret_key" if aws else "assignment", start, end)
 
 

@@ -65,7 +65,7 @@ class Corpus:
         self._texts += identity
         sizes = (len(text.text) + len(_BETWEEN) for text in self._texts)
         self._starts = list(accumulate(sizes, initial=len(_BETWEEN)))
-        self._strings: dict[int, list[tuple[int, int, bool]] | None] = {}
+        self._strings: dict[int, list[tuple[int, int]] | None] = {}
         self.raw = _BETWEEN.join(("", *(text.text for text in self._texts), ""))
 
     def place(self, spot: Spot) -> str:
@@ -82,7 +82,7 @@ class Corpus:
         return _digest(self._texts[index].text) if index >= self._identity else None
 
     def is_form(self, spot: Spot) -> bool:
-        """Is it, in arguments, a key, or neither a part of one string nor a number: not to be changed?"""
+        """Is it, in arguments, neither a part of one string nor a number: not to be changed?"""
         index = self._index(spot)
         if not self._texts[index].is_json:
             return False
@@ -95,8 +95,8 @@ class Corpus:
         touched = [string for string in strings if string[0] < end and start < string[1]]
         if len(touched) != 1:
             return bool(touched) or not spot.value.isdigit()
-        begin, stop, is_key = touched[0]
-        return is_key or not (begin < start and end < stop)
+        begin, stop = touched[0]
+        return not (begin < start and end < stop)
 
     def replaced(self, spots: Iterable[Spot], pseudonyms: Mapping[Spot, str]) -> Transcript:
         """The transcript with pseudonyms in these spots."""
@@ -140,13 +140,13 @@ def _digest(text: str) -> str:
     return f"scrubbed-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
-_STRING = re.compile(r'("(?:[^"\\]|\\.)*+")(\s*:)?', re.DOTALL)
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 
 
-def _strings(json: str) -> list[tuple[int, int, bool]] | None:
-    """Where they begin and end, with their quotes, and are they keys? None for what is no JSON after all."""
+def _strings(json: str) -> list[tuple[int, int]] | None:
+    """Where they begin and end, with their quotes, keys as well. None for what is no JSON after all."""
     try:
         orjson.loads(json)
     except orjson.JSONDecodeError:
         return None
-    return [(string.start(), string.end(1), string[2] is not None) for string in _STRING.finditer(json)]
+    return [string.span() for string in _STRING.finditer(json)]

@@ -18,7 +18,7 @@ class Text(NamedTuple):
     place: str
     text: str
     is_json: bool = False
-    """JSON as a text: the keys in it stay."""
+    """JSON as a text, which it has to stay."""
 
 
 Rewrite = Callable[[Text], str]

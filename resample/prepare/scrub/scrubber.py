@@ -197,7 +197,10 @@ def _own(name: str, pattern: str) -> Detector:
     where = f"scrub.patterns.{name}"
     if name in KINDS:
         raise UserError(f"{where}: there is a kind of this name already; choose another one")
-    return Detector((Kind(name),), partial(_find_own, name, _compiled(where, pattern)))
+    compiled = _compiled(where, pattern)
+    if compiled.match(""):
+        raise UserError(f"{where}: {pattern!r} matches an empty text")
+    return Detector((Kind(name),), partial(_find_own, name, compiled))
 
 
 def _find_own(name: str, pattern: re.Pattern[str], text: str) -> Iterator[Hit]:
