@@ -32,6 +32,11 @@ class Fit:
 
     readers: Sequence[Reader] = ()
 
+    @property
+    def excludes(self) -> bool:
+        """Is there a reader for which a prefix may be too long?"""
+        return not all(reader.shorten for reader in self.readers)
+
     def problem(self, prefix: Prefix) -> Problem | None:
         """The first reader that it does not fit."""
         for reader in self.readers:

@@ -213,6 +213,8 @@ def _facts(transcript: Transcript, calls: int, wanted: Wanted) -> Facts:
 
 def _fitting(transcript: Transcript, cuts: Cuts, fit: Fit) -> Cuts | Problem:
     """The cuts whose prefixes can be used; the first problem if there are none."""
+    if not fit.excludes:
+        return cuts  # every prefix is made for this alone, of all transcripts that are read
     kept: list[Cut] = []
     problems: list[Problem] = []
     for cut in cuts.cuts:

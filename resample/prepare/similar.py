@@ -42,7 +42,8 @@ class Similar:
         """`threshold` is the Jaccard similarity of their stretches from which two texts are near-duplicates."""
         from datasketch import MinHash
 
-        self._sketch = partial(MinHash, num_perm=_PERMUTATIONS, seed=_SEED, hashfunc=int)
+        one = MinHash(num_perm=_PERMUTATIONS, seed=_SEED)  # drawing permutations takes time: all sketches share them
+        self._sketch = partial(MinHash, hashfunc=int, permutations=one.permutations, scheme=one.scheme)
         self._threshold = threshold
         self._db = temporary_database("CREATE TABLE signatures (number INTEGER PRIMARY KEY, key TEXT, signature BLOB)")
         self._db.execute("CREATE TABLE bands (band INTEGER, hash INTEGER, number INTEGER)")
