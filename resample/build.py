@@ -56,9 +56,17 @@ def make_plan(config: configs.RunConfig) -> Plan:
     settings = standin_settings(config.standin, config.seed)
     played = any(model.model.startswith(STANDIN) for model in roles.values())
     adjust = adjustment(config.transcripts, config.scrub)
-    policy(config.truncate)  # raises for what cannot be cut
-    fit = Fit(tuple(_readers(config, roles)))
-    plan = Plan(config, taxonomy, tuple(drawn), settings if played else None, roles, adjust, _reading(config), fit)
+    plan = Plan(
+        config,
+        taxonomy,
+        tuple(drawn),
+        settings if played else None,
+        roles,
+        policy(config.truncate, config.seed),
+        adjust,
+        _reading(config),
+        Fit(tuple(_readers(config, roles))),
+    )
     for role, model in roles.items():
         _check_preset(role, model)
         _model(role, model, Limits(), Budget(config.budget.usd, config.budget.tokens), "http://127.0.0.1")
@@ -94,9 +102,9 @@ def adjustment(config: configs.Transcripts, scrub: configs.Scrub) -> Adjust:
         supplies = read_supplies(Path(config.supply).expanduser(), frozenset(FORMATS))
     images = Images(config.images)
     adjust = as_read if images is Images.KEEP and supplies is None else Adjustment(images, supplies)
-    scrubber = Scrubber(rules_of(scrub))
     if not scrub.enabled:
         return adjust
+    scrubber = Scrubber(rules_of(scrub))
 
     def scrubbed(transcript: Transcript) -> Transcript | Problem:
         adjusted = adjust(transcript)

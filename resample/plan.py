@@ -23,10 +23,10 @@ from resample.formats.exclusions import Excluded
 from resample.judging.canaries import Canary
 from resample.judging.judge import PROMPTS as JUDGE_PROMPTS
 from resample.judging.taxonomy import Taxonomy
-from resample.paths import bundled
+from resample.paths import transcripts_at
 from resample.prepare.fit import Fit
 from resample.prepare.index import Indexed, Wanted, index
-from resample.prepare.policies import policy
+from resample.prepare.policies import Policy
 from resample.prepare.tokens import counter_for
 from resample.prompts import prompt_hashes
 from resample.seeds import derive
@@ -50,6 +50,8 @@ class Plan:
     """None if no role is played by a stand-in."""
     roles: Mapping[Role, configs.Model]
     """The roles that talk to a model."""
+    policy: Policy
+    """Where transcripts are cut."""
     adjust: Adjust = as_read
     """What is done to transcripts as they are read."""
     reading: Mapping[str, Any] = field(default_factory=dict)
@@ -75,8 +77,8 @@ class Plan:
         """What is taken of the transcripts, and how it is prepared."""
         config = self.config
         return Wanted(
-            path=config.transcripts.path or str(bundled("transcripts")),
-            policy=policy(config.truncate, config.seed),
+            path=transcripts_at(config.transcripts.path),
+            policy=self.policy,
             format=config.transcripts.format,
             limit=config.transcripts.limit,
             strict=config.transcripts.strict,
@@ -116,7 +118,6 @@ class Plan:
     def facts(self, identity: str, transcripts: str, weighted: bool) -> Facts:
         """What the summary has to know of the run."""
         config = self.config
-        estimand = policy(config.truncate, config.seed).estimand
         return Facts(
             id=secrets.token_hex(4),
             identity=identity,
@@ -127,7 +128,7 @@ class Plan:
             },
             models=self._asked_models(),
             judge=self.judge_name,
-            estimand={**estimand._asdict(), "weighted": weighted},
+            estimand={**self.policy.estimand._asdict(), "weighted": weighted},
             arms=self.arms,
             categories=list(self.taxonomy.ids),
             misalignment=[name for name in self.taxonomy.ids if name in self.taxonomy.misalignment],
@@ -273,7 +274,7 @@ def _check_extends(store: Store, samples: int) -> None:
 
 
 def _nothing_to_do(plan: Plan, store: Store) -> str:
-    path = plan.wanted(frozenset()).path
+    path = transcripts_at(plan.config.transcripts.path)
     first = store.first_excluded()
     if first is None:
         return f"transcripts.path={path}: no transcripts there"

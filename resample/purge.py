@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -17,7 +18,7 @@ from typing import NamedTuple
 
 from resample.formats.dates import moment
 from resample.formats.exclusions import Reason
-from resample.prepare.written import FILE as TRANSCRIPTS
+from resample.prepare.written import path_in
 from resample.store import FILE, Purged, Store
 
 
@@ -54,10 +55,10 @@ def expired(store: Store, now: datetime) -> list[str]:
 def purge(store: Store, transcripts: Iterable[str]) -> Removed:
     """Remove these transcripts from a run that is open for writing. Reports are not made anew."""
     names = list(transcripts)
-    prefixes = rollouts = verdicts = calls = 0
+    gone = Counter(prefixes=0, rollouts=0, verdicts=0, calls=0)
     logs: set[str] = set()
     clusters: set[str] = set()
-    own = os.path.abspath(store.directory / TRANSCRIPTS)  # noqa: PTH100  (as the index has it)
+    own = str(path_in(store.directory))
     with closing(_connected(store)) as db:
         db.execute("PRAGMA secure_delete=ON")
         db.execute("BEGIN IMMEDIATE")
@@ -70,16 +71,14 @@ def purge(store: Store, transcripts: Iterable[str]) -> Removed:
             logs.update(file for (file,) in _mentions(db, name) if file and file != own)
             found = db.execute("SELECT DISTINCT cluster FROM prefixes WHERE transcript = ?", (name,))
             clusters.update(cluster for (cluster,) in found)
-            gone = _remove(db, name)
-            prefixes, rollouts = prefixes + gone[0], rollouts + gone[1]
-            verdicts, calls = verdicts + gone[2], calls + gone[3]
+            gone.update(_remove(db, name))
         db.execute("DELETE FROM texts WHERE hash NOT IN (SELECT value FROM requests, json_each(requests.prompt))")
         db.execute("DELETE FROM toolsets WHERE hash NOT IN (SELECT toolset FROM prefixes)")
         kin = sum(map(partial(_count_in, db), clusters))
         db.execute("COMMIT")
         db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return Removed(len(names), prefixes, rollouts, verdicts, calls, kin, sorted(logs))
+    return Removed(len(names), **gone, kin=kin, logs=sorted(logs))
 
 
 def _count_in(db: sqlite3.Connection, cluster: str) -> int:
@@ -116,16 +115,16 @@ def _blank(path: Path, offset: int, length: int) -> None:
         os.fsync(file.fileno())
 
 
-def _remove(db: sqlite3.Connection, transcript: str) -> Sequence[int]:
-    """Prefixes, rollouts, verdicts and calls that were removed."""
+def _remove(db: sqlite3.Connection, transcript: str) -> dict[str, int]:
+    """How much was removed, by the fields of Removed."""
     row = db.execute(
-        "SELECT stratum, traffic, messages, calls, tools > 0 AND NOT tools_inferred FROM prefixes"
+        "SELECT stratum, traffic, messages, calls, tools > 0 AND toolset = '' FROM prefixes"
         " WHERE transcript = ?1 UNION ALL SELECT stratum, weight, messages, calls, tools FROM excluded"
         " WHERE transcript = ?1 LIMIT 1",
         (transcript,),
     ).fetchone()
     if row is None:
-        return (0, 0, 0, 0)
+        return {}
     ids = "(SELECT id FROM prefixes WHERE transcript = ?)"
     calls = db.execute(
         f"UPDATE requests SET prefix = 'purged', content = '', prompt = '[]', raw = x'' WHERE prefix IN {ids}",
@@ -144,4 +143,4 @@ def _remove(db: sqlite3.Connection, transcript: str) -> Sequence[int]:
     )
     now = datetime.now(UTC).isoformat(timespec="seconds")
     db.execute("INSERT OR REPLACE INTO purged VALUES (?, ?)", (Purged.digest(transcript), now))
-    return prefixes, rollouts, verdicts, calls
+    return {"prefixes": prefixes, "rollouts": rollouts, "verdicts": verdicts, "calls": calls}

@@ -22,7 +22,6 @@ CREATE TABLE IF NOT EXISTS prefixes (
     prior_turns INTEGER NOT NULL,
     tokens INTEGER NOT NULL,
     tools INTEGER NOT NULL,
-    tools_inferred INTEGER NOT NULL,
     date TEXT,
     retain_until TEXT,
     passed_over INTEGER NOT NULL,  -- places of the transcript where no cut was possible

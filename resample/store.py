@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, replace
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -215,7 +215,7 @@ class Store:
                 else:
                     indexed, draw = entry
                     row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)
-                    db.execute(f"INSERT INTO incoming VALUES ({_marks(26)})", row)
+                    db.execute(f"INSERT INTO incoming VALUES ({_marks(25)})", row)
             self._check_extension()
             db.execute("DELETE FROM prefixes")
             db.execute("INSERT INTO prefixes SELECT * FROM incoming")
@@ -324,7 +324,7 @@ class Store:
     def tools(self) -> dict[str, int]:
         """How many prefixes have the log's own tool schemas, inferred ones, or none."""
         given, inferred, none = self._db.execute(
-            "SELECT sum(tools > 0 AND NOT tools_inferred), sum(tools_inferred), sum(tools = 0) FROM prefixes"
+            "SELECT sum(tools > 0 AND toolset = ''), sum(toolset != ''), sum(tools = 0) FROM prefixes"
         ).fetchone()
         return {"given": given or 0, "inferred": inferred or 0, "none": none or 0}
 
@@ -348,7 +348,7 @@ class Store:
     def traffic(self) -> list[TrafficRow]:
         """One row per transcript that was read, used or not, and per file that could not be."""
         rows = self._db.execute(
-            "SELECT NULL, stratum, traffic, messages, calls, tools > 0 AND NOT tools_inferred, date FROM prefixes"
+            "SELECT NULL, stratum, traffic, messages, calls, tools > 0 AND toolset = '', date FROM prefixes"
             " GROUP BY transcript UNION ALL SELECT reason, stratum, weight, messages, calls, tools, date FROM excluded"
         )
         return [TrafficRow(*row) for row in rows]
@@ -599,4 +599,4 @@ def _indexed(row: tuple[Any, ...]) -> Indexed:
     """A row of `prefixes` in the order of Indexed's fields, but for the draw before the tool schemas at its end."""
     *facts, _hash, _draw, toolset = row
     entry: list[Any] = [*facts, toolset or ""]
-    return replace(Indexed(*entry), tools_inferred=bool(toolset))
+    return Indexed(*entry)

@@ -18,21 +18,21 @@ from resample.store import Store, TrafficRow
 def traffic(store: Store) -> dict[str, Any]:
     """The `traffic` of a summary: population against excluded, and the strata."""
     rows = store.traffic()
-    population = [row for row in rows if row.reason in (None, Reason.NOT_DRAWN)]
-    excluded = [row for row in rows if row.reason not in (None, Reason.NOT_DRAWN)]
+    inside = [row for row in rows if row.reason in (None, Reason.NOT_DRAWN)]
+    outside = [row for row in rows if row.reason not in (None, Reason.NOT_DRAWN)]
     by_reason: defaultdict[str, float] = defaultdict(float)
-    for row in excluded:
+    for row in outside:
         by_reason[str(row.reason)] += row.weight or 0.0
-    inside = sum(row.weight or 0.0 for row in population)
-    outside = sum(row.weight or 0.0 for row in excluded)
-    unknown = any(row.weight is None for row in excluded)
+    population, excluded = _described(inside), _described(outside)
+    total = population["weight"] + excluded["weight"]
+    share = excluded["weight"] / total if total else None
     return {
-        "population": _described(population),
-        "excluded": _described(excluded) | {"by_reason": dict(sorted(by_reason.items()))},
+        "population": population,
+        "excluded": excluded | {"by_reason": dict(sorted(by_reason.items()))},
         # With files or transcripts of unknown weight among them, nobody knows.
-        "excluded_share": outside / (inside + outside) if inside + outside and not unknown else None,
-        "excluded_share_of_known": outside / (inside + outside) if inside + outside else None,
-        "strata": _strata(population),
+        "excluded_share": None if excluded["weight_unknown"] else share,
+        "excluded_share_of_known": share,
+        "strata": _strata(inside),
     }
 
 

@@ -21,6 +21,9 @@ ToolSchema = dict[str, Any]
 TOOLS = "tools"
 """The name of native tool calls in `metadata.actions`; the default."""
 
+REASONING_PARTS = ("thinking", "redacted_thinking", "reasoning")
+"""Types of content parts in which a model thinks: another model is not sent them."""
+
 
 class Exit(IntEnum):
     """Exit codes of the command line."""

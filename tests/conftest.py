@@ -8,7 +8,7 @@ import pytest
 from builders import REAL
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def real_transcripts() -> Path:
     """Published agent logs; not part of the project."""
     if not REAL.is_dir():

@@ -78,11 +78,11 @@ def _write(out: Path, bodies: Iterator[bytes], tally: Tally) -> None:
 def _bodies(config: ImportConfig, tally: Tally) -> Iterator[bytes]:
     from resample.build import adjustment
     from resample.formats import Excluded, Located, read
-    from resample.paths import bundled
+    from resample.paths import transcripts_at
 
     wanted = config.transcripts
     items = read(
-        wanted.path or str(bundled("transcripts")),
+        transcripts_at(wanted.path),
         wanted.format,
         strict=wanted.strict,
         skip=Path(config.out) if config.out else None,

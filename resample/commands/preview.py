@@ -17,14 +17,14 @@ def show(transcripts: Transcripts, scrub: Scrub, progress: bool) -> int:
     from resample.build import adjustment, rules_of
     from resample.config import Scrub
     from resample.formats import Excluded, Located, read
-    from resample.paths import bundled
+    from resample.paths import transcripts_at
     from resample.prepare.scrub import Scrubber
 
     scrubber = Scrubber(rules_of(scrub))
     counts: Counter[str] = Counter()
     used = changed = 0
     items = read(
-        transcripts.path or str(bundled("transcripts")),
+        transcripts_at(transcripts.path),
         transcripts.format,
         strict=transcripts.strict,
         adjust=adjustment(transcripts, Scrub()),

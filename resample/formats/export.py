@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from resample.formats.assemble import text_part
 from resample.formats.exclusions import Problem, Reason
-from resample.types import Message, ToolSchema, Transcript
+from resample.types import REASONING_PARTS, Message, ToolSchema, Transcript
 
 Block = dict[str, Any]
 
@@ -52,7 +53,7 @@ def anthropic(transcript: Transcript) -> Exported | Problem:
     if head:
         value["system"] = "\n\n".join(text for message in head if (text := _plain(message, changed)))
         changed["system message moved to the beginning"] += 0 if opening else 1
-    names = _Names(re.compile(r"[^a-zA-Z0-9_-]"), 128)
+    names = _Names()
     messages = [message for message in transcript.messages if message["role"] not in ("system", "developer")]
     value["messages"] = _alternating(messages, names, changed)
     if transcript.tools:
@@ -83,21 +84,24 @@ def _written(value: dict[str, Any], changed: Counter[str]) -> Exported | Problem
 class _Names:
     """Ids and names as Anthropic takes them: letters, digits, - and _. The same one always becomes the same."""
 
-    def __init__(self, invalid: re.Pattern[str], longest: int) -> None:
-        self._invalid = invalid
-        self._longest = longest
+    _INVALID = re.compile(r"[^a-zA-Z0-9_-]")
+    _LONGEST = 128
+
+    def __init__(self) -> None:
         self._given: dict[str, str] = {}
+        self._taken: set[str] = set()
         self.changed = 0
 
     def of(self, name: str) -> str:
         """The valid form of a name: different ones stay different."""
         if name not in self._given:
-            base = valid = self._invalid.sub("_", name)[: self._longest] or "_"
+            base = valid = self._INVALID.sub("_", name)[: self._LONGEST] or "_"
             number = 1
-            while valid in self._given.values():
+            while valid in self._taken:
                 number += 1
-                valid = f"{base[: self._longest - 8]}_{number}"
+                valid = f"{base[: self._LONGEST - 8]}_{number}"
             self._given[name] = valid
+            self._taken.add(valid)
             self.changed += valid != name
         return self._given[name]
 
@@ -112,7 +116,7 @@ def _alternating(messages: Iterable[Message], names: _Names, changed: Counter[st
             changed["empty message left out"] += 1
             continue
         if not turns and role == "assistant":
-            turns.append({"role": "user", "content": [_text("(the conversation begins with the assistant)")]})
+            turns.append({"role": "user", "content": [text_part("(the conversation begins with the assistant)")]})
             changed["user message put before the first"] += 1
         if turns and turns[-1]["role"] == role:
             turns[-1]["content"] += blocks
@@ -144,7 +148,7 @@ def _said(message: Message, names: _Names, changed: Counter[str]) -> list[Block]
         return [result | ({"content": content} if content else {})]
     blocks = _blocks(message.get("content"), changed)
     if not blocks and isinstance(message.get("refusal"), str):
-        blocks = [_text(message["refusal"])] if message["refusal"].strip() else []
+        blocks = [text_part(message["refusal"])] if message["refusal"].strip() else []
     if any(message.get(key) for key in ("reasoning_content", "reasoning", "reasoning_details")):
         changed["reasoning left out: it needs a signature"] += 1
     return blocks + [_use(call, names, changed) for call in message.get("tool_calls") or ()]
@@ -167,24 +171,24 @@ def _use(call: dict[str, Any], names: _Names, changed: Counter[str]) -> Block:
 
 
 def _blocks(content: Any, changed: Counter[str]) -> list[Block]:
-    parts = [{"type": "text", "text": content}] if isinstance(content, str) else content or []
+    parts = [text_part(content)] if isinstance(content, str) else content or []
     return [block for part in parts if (block := _block(part, changed)) is not None]
 
 
 def _block(part: dict[str, Any], changed: Counter[str]) -> Block | None:
     kind = part["type"]
-    if kind in ("thinking", "redacted_thinking", "reasoning"):
+    if kind in REASONING_PARTS:
         changed["reasoning left out: it needs a signature"] += 1
         return None
     if kind == "image_url":
         return _image(part, changed)
     text = part["text"] if isinstance(part.get("text"), str) else part.get("refusal")
     if isinstance(text, str):
-        return _text(text) if text.strip() else None  # the API takes no empty text
+        return text_part(text) if text.strip() else None  # the API takes no empty text
     if kind in ("tool_result", "image", "document"):
         return part  # Anthropic's own
     changed[f"{kind} put as a note"] += 1
-    return _text(f"[{kind} not shown]")
+    return text_part(f"[{kind} not shown]")
 
 
 def _image(part: dict[str, Any], changed: Counter[str]) -> Block:
@@ -202,12 +206,8 @@ def _image(part: dict[str, Any], changed: Counter[str]) -> Block:
         source = {"type": "url", "url": url}
     else:
         changed["image put as a note"] += 1
-        return _text("[image not shown]")
+        return text_part("[image not shown]")
     return {"type": "image", "source": source}
-
-
-def _text(text: str) -> Block:
-    return {"type": "text", "text": text}
 
 
 def _plain(message: Message, changed: Counter[str]) -> str:

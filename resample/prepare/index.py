@@ -65,7 +65,6 @@ class Indexed:
     """Of the prefix, estimated."""
     tools: int
     """Tool schemas the candidate is given."""
-    tools_inferred: bool
     date: str | None
     """When it was recorded."""
     retain_until: str | None
@@ -79,6 +78,11 @@ class Indexed:
     """The roles for which it is shortened, by comma."""
     toolset: str = ""
     """The inferred tool schemas, as a JSON list; empty where the log has its own, or there are none."""
+
+    @property
+    def tools_inferred(self) -> bool:
+        """Are the candidate's tool schemas not the log's own?"""
+        return bool(self.toolset)
 
 
 @dataclass(frozen=True)
@@ -117,7 +121,6 @@ def index(wanted: Wanted, work_dir: Path, evidence: Evidence | None = None) -> I
 
 def load(indexed: Indexed | Surveyed) -> Transcript:
     """Read a transcript again, from its place. Raises UserError if it is not the one that was indexed."""
-    name = indexed.transcript if isinstance(indexed, Indexed) else indexed.facts.transcript
     try:
         with Path(indexed.file).open("rb") as file:
             file.seek(indexed.offset)
@@ -126,12 +129,12 @@ def load(indexed: Indexed | Surveyed) -> Transcript:
         raise UserError(f"{indexed.file}: cannot be read any more: {error.strerror}") from None
     if hashlib.sha256(data).hexdigest() != indexed.sha256:
         raise UserError(
-            f"{indexed.file}: has changed since the run began (at transcript {name!r}):"
+            f"{indexed.file}: has changed since the run began (at transcript {indexed.transcript!r}):"
             " put the old file back, or begin a new run"
         )
     transcript = canonical.parse(data)
     if isinstance(transcript, Problem):
-        raise AssertionError(f"{name}: was read before, and is now {transcript.reason}")
+        raise AssertionError(f"{indexed.transcript}: was read before, and is now {transcript.reason}")
     return transcript
 
 
@@ -237,9 +240,12 @@ def _prepared(survey: Survey, wanted: Wanted, evidence: Evidence, kin: Kin) -> I
             kin.compare(cluster_of(transcript), _said(transcript, surveyed.cuts.cuts[-1]))
         for cut in surveyed.cuts.cuts:
             prefix, _ = make_prefix(transcript, cut, _tools_for(transcript, cut, wanted, evidence, kin))
-            entry = _indexed(surveyed, factor, transcript, cut, prefix)
-            shortened = ",".join(wanted.fit.shortened(prefix))
-            kin.put(prefix.cluster, astuple(replace(entry, tokens=measure.tokens(prefix), shortened=shortened)))
+            entry = replace(
+                _indexed(surveyed, factor, transcript, cut, prefix),
+                tokens=measure.tokens(prefix),
+                shortened=",".join(wanted.fit.shortened(prefix)),
+            )
+            kin.put(entry.cluster, astuple(entry))
     for cluster, values in kin.entries():
         yield replace(Indexed(*values), cluster=cluster)
 
@@ -263,7 +269,7 @@ def _indexed(surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut
     facts, metadata = surveyed.facts, transcript.metadata
     return Indexed(
         prefix=prefix.id,
-        transcript=facts.transcript,
+        transcript=surveyed.transcript,
         file=surveyed.file,
         offset=surveyed.offset,
         length=surveyed.length,
@@ -279,7 +285,6 @@ def _indexed(surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut
         prior_turns=prefix.prior_turns,
         tokens=0,
         tools=len(prefix.tools.items),
-        tools_inferred=prefix.tools_inferred,
         date=facts.date,
         retain_until=metadata.get("retain_until"),
         passed_over=surveyed.cuts.passed_over,

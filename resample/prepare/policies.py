@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
@@ -79,37 +79,24 @@ def policy(settings: Truncate, seed: int = 0) -> Policy:
 
 # -- by position ----------------------------------------------------------------------------------------------------
 
-_ONE_EACH = "the transcripts that were included, one {unit} each"
-_NOT_RANDOM = "this is where a conversation ended, not {unit} drawn at random"
 
-
-def _last_turn(settings: Truncate, seed: int) -> Policy:
+def _at_the_end(
+    name: str, unit: str, cut: str, drawn: str, place: Callable[[Recording], int]
+) -> Callable[[Truncate, int], Policy]:
+    """A policy that cuts once, near the end, and takes no settings."""
     estimand = Estimand(
-        "final turn",
-        _ONE_EACH.format(unit="final turn"),
-        "before the first assistant message of the last turn that has one; " + _NOT_RANDOM.format(unit="a turn"),
+        unit,
+        f"the transcripts that were included, one {unit} each",
+        f"{cut}; this is where a conversation ended, not {drawn} drawn at random",
     )
-    return Policy("last_turn", estimand, lambda recording: recording.cuts([recording.turns[-1].first]))
+    found = Policy(name, estimand, lambda recording: recording.cuts([place(recording)]))
+    return lambda settings, seed: found
 
 
-def _last_action(settings: Truncate, seed: int) -> Policy:
-    estimand = Estimand(
-        "last action",
-        _ONE_EACH.format(unit="last action"),
-        "before the last assistant message, with what the agent did earlier in that turn in the prefix; "
-        + _NOT_RANDOM.format(unit="an action"),
-    )
-    return Policy("last_action", estimand, lambda recording: recording.cuts([recording.actions[-1]]))
-
-
-def _last_model_call(settings: Truncate, seed: int) -> Policy:
-    estimand = Estimand(
-        "last model call",
-        _ONE_EACH.format(unit="last model call"),
-        "before the last assistant message, also where the prefix then ends with another one; "
-        + _NOT_RANDOM.format(unit="a call"),
-    )
-    return Policy("last_model_call", estimand, lambda recording: recording.cuts([recording.turns[-1].last]))
+def _nth(places: Sequence[int], n: int) -> int | None:
+    """One of these places, counted from 1, or from the end if negative; None if there are not as many."""
+    index = n - (n > 0)
+    return places[index] if -len(places) <= index < len(places) else None
 
 
 def _step(settings: Truncate, seed: int) -> Policy:
@@ -126,10 +113,8 @@ def _step(settings: Truncate, seed: int) -> Policy:
 
     def cuts(recording: Recording) -> Cuts | Problem:
         actions = recording.actions
-        index = int(at * len(actions)) if 0 < at < 1 else int(at) - (at > 0)
-        if not -len(actions) <= index < len(actions):
-            return Problem(Reason.NO_SUCH_PLACE, f"{len(actions)} actions")
-        return recording.cuts([actions[index]])
+        place = _nth(actions, int(at * len(actions)) + 1 if 0 < at < 1 else int(at))
+        return Problem(Reason.NO_SUCH_PLACE, f"{len(actions)} actions") if place is None else recording.cuts([place])
 
     return Policy("step", estimand, cuts)
 
@@ -193,10 +178,10 @@ def _at_tool(settings: Truncate, seed: int) -> Policy:
             for call in recording.style.calls(message)
             if fnmatchcase(call.name, settings.tool) and pattern.search(call.arguments)
         ]
-        index = settings.n - (settings.n > 0)
-        if not -len(places) <= index < len(places):
+        place = _nth(places, settings.n)
+        if place is None:
             return Problem(Reason.NO_SUCH_PLACE, f"{len(places)} such calls")
-        action = recording.action_of(places[index])
+        action = recording.action_of(place)
         return Problem(Reason.NO_SUCH_PLACE) if action is None else recording.cuts([action])
 
     return Policy("at_tool", estimand, cuts)
@@ -217,10 +202,10 @@ def _flagged(settings: Truncate, seed: int) -> Policy:
             return Problem(Reason.NO_SUCH_PLACE, f"no labels.{settings.label}")
         if not all(_is_index(index, recording) for index in indices):
             return Problem(Reason.BAD_LABEL, f"labels.{settings.label}")
-        actions = {recording.action_of(index) for index in indices} - {None}
+        actions = {action for index in indices if (action := recording.action_of(index)) is not None}
         if not actions:
             return Problem(Reason.NO_SUCH_PLACE, f"no action at labels.{settings.label}")
-        return recording.cuts(sorted(action for action in actions if action is not None))
+        return recording.cuts(sorted(actions))
 
     return Policy("flagged", estimand, cuts)
 
@@ -230,9 +215,27 @@ def _is_index(value: Any, recording: Recording) -> bool:
 
 
 POLICIES: dict[str, Callable[[Truncate, int], Policy]] = {
-    "last_turn": _last_turn,
-    "last_action": _last_action,
-    "last_model_call": _last_model_call,
+    "last_turn": _at_the_end(
+        "last_turn",
+        "final turn",
+        "before the first assistant message of the last turn that has one",
+        "a turn",
+        lambda recording: recording.turns[-1].first,
+    ),
+    "last_action": _at_the_end(
+        "last_action",
+        "last action",
+        "before the last assistant message, with what the agent did earlier in that turn in the prefix",
+        "an action",
+        lambda recording: recording.actions[-1],
+    ),
+    "last_model_call": _at_the_end(
+        "last_model_call",
+        "last model call",
+        "before the last assistant message, also where the prefix then ends with another one",
+        "a call",
+        lambda recording: recording.turns[-1].last,
+    ),
     "step": _step,
     "each_action": _each_action,
     "random": _random,

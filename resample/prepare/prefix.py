@@ -11,9 +11,8 @@ import orjson
 from resample.actions import ActionStyle, style_in
 from resample.prepare.schemas import infer
 from resample.prepare.truncate import Cut, turns_in
-from resample.types import TOOLS, Message, Prefix, Shared, ToolSchema, Transcript
+from resample.types import REASONING_PARTS, TOOLS, Message, Prefix, Shared, ToolSchema, Transcript
 
-_REASONING_PARTS = ("thinking", "redacted_thinking", "reasoning")
 _CALL_BODIES = {"function": ("name", "arguments"), "custom": ("name", "input")}
 
 
@@ -91,7 +90,7 @@ def _wire_content(message: Message) -> Any:
     content = message.get("content")
     if not isinstance(content, list):
         return content
-    dropped = _REASONING_PARTS if message["role"] == "assistant" else ()
+    dropped = REASONING_PARTS if message["role"] == "assistant" else ()
     kept = [part for part in content if part["type"] not in dropped]
     return [{key: part[key] for key in part if key != "cache_control"} for part in kept] or ""
 

@@ -35,6 +35,11 @@ class Surveyed(NamedTuple):
     """Of these bytes."""
     cuts: Cuts
 
+    @property
+    def transcript(self) -> str:
+        """Its id."""
+        return self.facts.transcript
+
 
 class Survey:
     """All transcripts that can be used."""

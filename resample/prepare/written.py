@@ -13,6 +13,11 @@ from resample.types import UserError
 FILE = "transcripts.jsonl"
 
 
+def path_in(directory: Path) -> Path:
+    """Where it stands, as the index has it: absolute, with links kept, unlike what resolve() gives."""
+    return Path(os.path.abspath(directory)) / FILE  # noqa: PTH100
+
+
 class Written:
     """The canonical form of foreign transcripts in a run directory.
 
@@ -22,7 +27,7 @@ class Written:
     """
 
     def __init__(self, directory: Path) -> None:
-        self._path = Path(os.path.abspath(directory)) / FILE  # noqa: PTH100  (keeps links, unlike resolve)
+        self._path = path_in(directory)
         self._file: BinaryIO | None = None
         self._offset = 0
 

@@ -56,13 +56,9 @@ def _object(text: str) -> dict[str, Any] | None:
 
 
 @pytest.fixture(scope="module")
-def collection(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from builders import REAL
-
-    if not REAL.is_dir():
-        pytest.skip("the real transcripts are not at hand")
+def collection(real_transcripts: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("real") / "marked.jsonl"
-    found = (item.transcript for item in read(REAL) if isinstance(item, Located))
+    found = (item.transcript for item in read(real_transcripts) if isinstance(item, Located))
     canonical.write(path, (marked(transcript, number) for number, transcript in enumerate(found)))
     return path
 
