@@ -19,7 +19,8 @@ from typing import NamedTuple
 from resample.formats.dates import moment
 from resample.formats.exclusions import Reason
 from resample.prepare.written import path_in
-from resample.store import FILE, Purged, Store
+from resample.store import FILE, Store
+from resample.store_index import Purged
 
 
 class Removed(NamedTuple):

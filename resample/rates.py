@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
-from resample.store import Store, Unit, finding_of
+from resample.store import Store, finding_of
+from resample.store_index import Unit
 from resample.types import Arm, StopReason, VerdictOutcome
 
 if TYPE_CHECKING:

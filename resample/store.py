@@ -6,13 +6,10 @@ handed to one writer thread; reading happens on a connection of its own.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import sqlite3
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,10 +17,8 @@ import orjson
 import zstandard
 from filelock import FileLock, Timeout
 
-from resample.formats.exclusions import Excluded
 from resample.judging.render import call_texts, text_of
-from resample.prepare.index import Indexed
-from resample.prepare.schemas import Evidence
+from resample.store_index import IndexTables, marks
 from resample.types import (
     Arm,
     ChatRequest,
@@ -55,47 +50,6 @@ _ACTING = (StopReason.TERMINAL_TOOL, StopReason.MAX_STEPS)
 """A turn that ended so made a call, also where calls are written as text."""
 
 
-class Unit(NamedTuple):
-    """One prefix of the plan, as far as statistics need to know it."""
-
-    prefix: str
-    transcript: str
-    cluster: str
-    weight: float
-    whole: bool = True
-    """Its log has all that the original model saw."""
-
-
-class Purged:
-    """The ids of removed transcripts, of which only hashes are kept."""
-
-    def __init__(self, digests: Iterable[str]) -> None:
-        self._digests = frozenset(digests)
-
-    def __contains__(self, transcript: object) -> bool:
-        return self.digest(str(transcript)) in self._digests
-
-    @staticmethod
-    def digest(transcript: str) -> str:
-        """What is kept of an id."""
-        return hashlib.sha256(transcript.encode()).hexdigest()
-
-
-class TrafficRow(NamedTuple):
-    """A transcript that was read; None where it is not known."""
-
-    reason: str | None
-    """Why it is not used; None if it is."""
-    stratum: str | None
-    weight: float | None
-    """Its own sampling weight."""
-    messages: int | None
-    calls: int | None
-    tools: int | None
-    """Schemas in its log; for a used one, whether there are any."""
-    date: str | None
-
-
 class StoredReply(NamedTuple):
     """An answered call of the journal."""
 
@@ -118,14 +72,13 @@ class RoleUsage(NamedTuple):
     """Calls that failed for good."""
 
 
-class Store:
+class Store(IndexTables):
     """A run's directory. Use `Store.open` to write one, `Store.read` to look at one."""
 
     def __init__(self, directory: Path, lock: FileLock | None) -> None:
-        self.directory = directory
-        self._lock = lock
         path = directory / FILE
-        self._db = sqlite3.connect(path, isolation_level=None) if lock is not None else _look_at(path)
+        super().__init__(directory, sqlite3.connect(path, isolation_level=None) if lock is not None else _look_at(path))
+        self._lock = lock
         self._writer = Writer(path) if lock is not None else None
         self._known_texts: set[str] = set()
         self._zip = zstandard.ZstdCompressor(level=3)
@@ -195,164 +148,6 @@ class Store:
         self._writing.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, text))
         self._writing.flush_now()
 
-    # -- index and plan -----------------------------------------------------------------------------------------
-
-    def put_index(self, entries: Iterable[tuple[Indexed, int] | Excluded], evidence: Evidence) -> None:
-        """Set the index: each prefix with its place in the drawn order, and what is not used.
-
-        Raises UserError, and keeps the old one, if a transcript of the old index is missing or has changed.
-        `evidence` is read after `entries`.
-        """
-        db = self._db
-        db.execute("BEGIN IMMEDIATE")
-        try:
-            db.execute("CREATE TEMP TABLE incoming AS SELECT * FROM prefixes WHERE 0")
-            db.execute("DELETE FROM excluded")
-            for entry in entries:
-                if isinstance(entry, Excluded):
-                    facts = entry.facts or (None,) * 9
-                    db.execute(f"INSERT INTO excluded VALUES ({_marks(13)})", (*entry[:4], *facts))
-                else:
-                    indexed, draw = entry
-                    row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)
-                    db.execute(f"INSERT INTO incoming VALUES ({_marks(25)})", row)
-            self._check_extension()
-            db.execute("DELETE FROM prefixes")
-            db.execute("INSERT INTO prefixes SELECT * FROM incoming")
-            db.execute("DROP TABLE incoming")
-            db.execute("DELETE FROM evidence")
-            db.executemany("INSERT INTO evidence VALUES (?, ?, ?)", evidence.rows())
-            db.execute("COMMIT")
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-
-    def _put_toolset(self, tools: str) -> str:
-        """Keep a list of schemas once. Returns the hash it goes by; an empty text for none."""
-        if not tools:
-            return ""
-        digest = hashlib.sha256(tools.encode()).hexdigest()[:16]
-        self._db.execute("INSERT OR IGNORE INTO toolsets VALUES (?, ?)", (digest, tools))
-        return digest
-
-    def evidence(self) -> Evidence:
-        """What calls showed of the agents' tools when the run was indexed first; nothing in a new run."""
-        return Evidence(self._db.execute("SELECT * FROM evidence"))
-
-    def _check_extension(self) -> None:
-        lost = self._db.execute(
-            "SELECT transcript, file FROM prefixes AS old WHERE NOT EXISTS"
-            " (SELECT 1 FROM incoming AS new WHERE new.id = old.id AND new.sha256 = old.sha256)"
-        ).fetchall()
-        if lost:
-            transcript, file = lost[0]
-            raise UserError(
-                f"out={self.directory}: {len(lost)} transcripts of this run are missing (was transcripts.limit"
-                f" lowered?) or have changed, the first is {transcript!r} ({file}); a run can be extended, not changed:"
-                " choose another out"
-            )
-
-    @property
-    def has_prefixes(self) -> bool:
-        """Is there anything to do?"""
-        return self._db.execute("SELECT 1 FROM prefixes LIMIT 1").fetchone() is not None
-
-    def purged(self) -> Purged:
-        """Which transcripts were removed from this run."""
-        return Purged(digest for (digest,) in self._db.execute("SELECT transcript FROM purged"))
-
-    def prefixes(self) -> Iterator[tuple[Indexed, int]]:
-        """Every prefix with its draw, in drawn order, clusters whole. Reads in pages: the loop may write meanwhile."""
-        last = (-1, "", "")
-        while True:
-            page = self._db.execute(
-                "SELECT p.*, t.tools FROM prefixes p LEFT JOIN toolsets t ON t.hash = p.toolset"
-                " WHERE (draw, cluster, id) > (?, ?, ?) ORDER BY draw, cluster, id LIMIT 500",
-                last,
-            ).fetchall()
-            if not page:
-                return
-            for row in page:
-                entry = _indexed(row)
-                draw = row[-2]
-                last = (draw, entry.cluster, entry.prefix)
-                yield entry, draw
-
-    def units(self) -> list[Unit]:
-        """Every prefix of the plan, in drawn order."""
-        rows = self._db.execute(
-            "SELECT id, transcript, cluster, weight, missing FROM prefixes ORDER BY draw, cluster, id"
-        )
-        return [
-            Unit(prefix, transcript, cluster, weight, whole=not missing)
-            for prefix, transcript, cluster, weight, missing in rows
-        ]
-
-    def missing(self) -> dict[str, int]:
-        """Of how many prefixes the log lacks which part of what the original model saw."""
-        return self._listed("missing")
-
-    def shortened(self) -> dict[str, int]:
-        """For which roles how many prefixes are shortened."""
-        return self._listed("shortened")
-
-    def _listed(self, column: str) -> dict[str, int]:
-        """How many prefixes name each thing in a column that lists things by comma."""
-        rows = self._db.execute(f"SELECT {column}, count(*) FROM prefixes WHERE {column} != '' GROUP BY {column}")
-        counts: Counter[str] = Counter()
-        for listed, count in rows:
-            counts.update(dict.fromkeys(listed.split(","), count))
-        return dict(sorted(counts.items()))
-
-    def scrubbed(self) -> dict[str, int]:
-        """How much was replaced by pseudonyms in the used transcripts, by kind."""
-        counts: Counter[str] = Counter()
-        for (found,) in self._db.execute("SELECT scrubbed FROM prefixes WHERE scrubbed != '{}' GROUP BY transcript"):
-            counts.update(orjson.loads(found))
-        return dict(sorted(counts.items()))
-
-    def passed_over(self) -> int:
-        """Places in the used transcripts where the policy asks for a cut and none was possible."""
-        query = "SELECT sum(passed_over) FROM (SELECT DISTINCT transcript, passed_over FROM prefixes)"
-        return self._db.execute(query).fetchone()[0] or 0
-
-    def tokens(self) -> dict[str, int]:
-        """The estimated tokens of the prefixes: all, and the longest."""
-        total, most = self._db.execute("SELECT sum(tokens), max(tokens) FROM prefixes").fetchone()
-        return {"sum": total or 0, "max": most or 0}
-
-    def tools(self) -> dict[str, int]:
-        """How many prefixes have the log's own tool schemas, inferred ones, or none."""
-        given, inferred, none = self._db.execute(
-            "SELECT sum(tools > 0 AND toolset = ''), sum(toolset != ''), sum(tools = 0) FROM prefixes"
-        ).fetchone()
-        return {"given": given or 0, "inferred": inferred or 0, "none": none or 0}
-
-    def excluded(self) -> dict[str, int]:
-        """How much was read and is not used, by reason."""
-        return dict(self._db.execute("SELECT reason, count(*) FROM excluded GROUP BY reason ORDER BY reason"))
-
-    def first_excluded(self) -> Excluded | None:
-        """The first of them."""
-        row = self._db.execute("SELECT file, line, reason, detail FROM excluded LIMIT 1").fetchone()
-        return None if row is None else Excluded(*row)
-
-    def transcripts(self) -> tuple[str, bool]:
-        """SHA-256 over the hashes of all used transcripts, and whether the prefixes differ in weight."""
-        digest = hashlib.sha256()
-        for (one,) in self._db.execute("SELECT DISTINCT sha256 FROM prefixes ORDER BY sha256"):
-            digest.update(one.encode())
-        low, high = self._db.execute("SELECT min(weight), max(weight) FROM prefixes").fetchone()
-        return digest.hexdigest(), low != high
-
-    def traffic(self) -> list[TrafficRow]:
-        """One row per transcript that was read, used or not, and per file that could not be."""
-        rows = self._db.execute(
-            "SELECT NULL, stratum, traffic, messages, calls, tools > 0 AND toolset = '', date FROM prefixes"
-            " GROUP BY transcript UNION ALL SELECT reason, stratum, weight, messages, calls, tools, date FROM excluded"
-        )
-        return [TrafficRow(*row) for row in rows]
-
     # -- rollouts and verdicts ----------------------------------------------------------------------------------
 
     def put_rollout(self, key: RolloutKey, rollout: Rollout) -> None:
@@ -368,7 +163,7 @@ class Store:
             any(call_texts(step.message) for step in steps) or bool(rollout.sources) or rollout.stop_reason in _ACTING,
             not any(text_of(step.message) or call_texts(step.message) for step in steps),
         )
-        self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({_marks(10)})", values)
+        self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({marks(10)})", values)
 
     def put_verdict(self, key: RolloutKey, judge: str, verdict: Verdict) -> None:
         """Keep a finished verdict of the judge so named."""
@@ -384,7 +179,7 @@ class Store:
             verdict.notes,
             verdict.detail,
         )
-        self._writing.write(f"INSERT OR REPLACE INTO verdicts VALUES ({_marks(10)})", values)
+        self._writing.write(f"INSERT OR REPLACE INTO verdicts VALUES ({marks(10)})", values)
 
     @property
     def is_empty(self) -> bool:
@@ -478,14 +273,14 @@ class Store:
             "INSERT INTO requests (prefix, arm, sample, role, step, content, prompt, seed, raw, model, fingerprint,"
             " prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd, estimated, seconds,"
             " retries, answered)"
-            f" VALUES ({_marks(20)})",
+            f" VALUES ({marks(20)})",
             values,
         )
 
     def put_failure(self, key: RolloutKey, request: ChatRequest, error: ModelError) -> None:
         """Keep a call that failed for good."""
         values = (*key, request.role, request.step, error.fault, error.status, str(error), error.retries, time.time())
-        self._writing.write(f"INSERT INTO failures VALUES ({_marks(10)})", values)
+        self._writing.write(f"INSERT INTO failures VALUES ({marks(10)})", values)
 
     def _put_text(self, digest: str, message: Message) -> None:
         if digest not in self._known_texts:
@@ -589,14 +384,3 @@ def _check_schema(path: Path, *, create: bool) -> None:
             db.close()
     except sqlite3.Error as error:
         raise UserError(f"{path}: cannot be {'written' if create else 'read'} as a run: {error}") from None
-
-
-def _marks(count: int) -> str:
-    return ", ".join("?" * count)
-
-
-def _indexed(row: tuple[Any, ...]) -> Indexed:
-    """A row of `prefixes` in the order of Indexed's fields, but for the draw before the tool schemas at its end."""
-    *facts, _hash, _draw, toolset = row
-    entry: list[Any] = [*facts, toolset or ""]
-    return Indexed(*entry)

@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from resample.rates import AWARENESS, Rates, Turn, turns_of
-from resample.store import Store, Unit
+from resample.store import Store
+from resample.store_index import Unit
 from resample.traffic import traffic
 from resample.types import Arm, Source, StopReason, VerdictOutcome
 

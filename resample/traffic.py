@@ -12,7 +12,8 @@ from typing import Any
 
 from resample.formats.dates import moment
 from resample.formats.exclusions import Reason
-from resample.store import Store, TrafficRow
+from resample.store import Store
+from resample.store_index import TrafficRow
 
 
 def traffic(store: Store) -> dict[str, Any]:
