@@ -6,7 +6,7 @@ import hashlib
 import inspect
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
@@ -28,9 +28,10 @@ from resample.models.price import FREE, Price, price_of
 from resample.models.redaction import public_name
 from resample.models.retry import Patience
 from resample.models.window import window_of
+from resample.paths import transcripts_at
 from resample.plan import RECORDED, STANDIN, Plan
 from resample.prepare.fit import Fit, Reader
-from resample.prepare.index import open_prefix
+from resample.prepare.index import Indexed, open_prefix
 from resample.prepare.policies import policy
 from resample.prepare.scrub import Rules, Scrubber
 from resample.prepare.tokens import counter_for
@@ -38,10 +39,23 @@ from resample.seeds import derive
 from resample.standin.server import start
 from resample.standin.settings import StandInSettings
 from resample.standin.settings import models as presets
-from resample.store import Store
-from resample.types import Arm, ChatModel, ChatRequest, Role, RolloutKey, Shared, Transcript, UserError
+from resample.store import EXAMPLES, Store
+from resample.types import (
+    Arm,
+    ChatModel,
+    ChatRequest,
+    Message,
+    Prefix,
+    Role,
+    RolloutKey,
+    Shared,
+    ToolSimulator,
+    Transcript,
+    UserError,
+)
 
 _PER_MILLION = 1e-6
+_MOST_EXAMPLES = 500
 
 
 def make_plan(config: configs.RunConfig) -> Plan:
@@ -200,12 +214,98 @@ def _engine(plan: Plan, store: Store, asked: Mapping[Role, ChatModel], progress:
             retry=config.retry == "failed",
         ),
         arms,
-        _plug_in("simulator", config.simulator, given | _reads(plan, Role.SIMULATOR, models)),
+        simulator(config, given | _reads(plan, Role.SIMULATOR, models) | {"others": lambda: _others(store)}),
         _plug_in("judge", config.judge, given | _reads(plan, Role.JUDGE, models)),
         plan.canaries,
         open_prefix,
         progress,
     )
+
+
+def simulator(config: configs.RunConfig | configs.FidelityConfig, given: Mapping[str, Any]) -> ToolSimulator:
+    """The simulator that a config asks for. What it may use of `given` it asks for by the names of its arguments."""
+    own = config.simulator
+    asked = {
+        "original": own.original,
+        "routes": own.routes,
+        "faults": asdict(own.faults),
+        "workspace": own.workspace,
+        "workspaces_in": [_folder(config.transcripts), Path.cwd(), *map(Path, own.workspaces_in)],
+    }
+    wanted = _parameters(own._target_)
+    for name, default in (("original", 1.0), ("routes", []), ("faults", asdict(configs.Faults())), ("workspace", None)):
+        if name not in wanted and asked[name] != default:
+            raise UserError(f"simulator.{name}: {own._target_} takes no such argument")
+    made: ToolSimulator = _plug_in("simulator", own, {**given, **asked})
+    return made
+
+
+async def fidelity(
+    config: configs.FidelityConfig,
+    turns: Sequence[tuple[Prefix, tuple[Message, ...], str]],
+    progress: Callable[[int], None],
+) -> dict[str, Any]:
+    """Measure how well simulated outputs pass for real ones, on these turns (prefix, original turn, format)."""
+    package = import_module("simulators.fidelity")
+    snapshots = import_module("simulators.workspace.snapshots").Snapshots
+    asked = config.discriminator
+    settings = package.Settings(config.seed, asked.pairs, asked.controls, asked.margin, config.concurrency)
+    own = config.simulator
+    within = [_folder(config.transcripts), Path.cwd(), *map(Path, own.workspaces_in)]
+    models: dict[Role, ChatModel] = {}
+    server = None
+    try:
+        if "discriminator" in config.measures:
+            roles: dict[Role, configs.Model] = {Role.SIMULATOR: config.simulator, Role.JUDGE: config.judge}
+            if any(model.model.startswith(STANDIN) for model in roles.values()):
+                server = start(standin_settings(config.standin, config.seed))
+            limits = Limits(
+                config.concurrency, config.rate_limit.requests_per_minute, config.rate_limit.tokens_per_minute
+            )
+            budget = Budget(config.budget.usd, config.budget.tokens)
+            for role, model in roles.items():
+                _check_preset(role, model)
+                models[role] = _model(role, model, limits, budget, server.base_url if server else "")
+        measured: dict[str, Any] = await package.measure(
+            config.measures,
+            [package.Case(*turn) for turn in turns],
+            models.get(Role.SIMULATOR),
+            models.get(Role.JUDGE),
+            settings,
+            snapshots(own.workspace, within),
+            progress,
+        )
+        return measured
+    finally:
+        for each in models.values():
+            with suppress(Exception):
+                await each.close()
+        if server is not None:
+            server.close()
+
+
+def _folder(transcripts: configs.Transcripts) -> Path:
+    """Where the transcripts are."""
+    path = Path(transcripts_at(transcripts.path)).expanduser()
+    return path if path.is_dir() else path.parent
+
+
+def _others(store: Store) -> Iterator[tuple[Prefix, tuple[Message, ...]]]:
+    """The transcripts that others are simulated by, each cut at its last place, in drawn order.
+
+    They stay those of the run's first start: a prompt that was paid for must not change when the run is extended.
+    """
+    entries = {indexed.prefix: indexed for indexed, _ in store.prefixes()}
+    if store.get(EXAMPLES) is None:
+        last: dict[str, Indexed] = {}
+        for indexed in entries.values():
+            if indexed.transcript not in last or last[indexed.transcript].cut < indexed.cut:
+                last[indexed.transcript] = indexed
+        store.put(EXAMPLES, [indexed.prefix for indexed in last.values()][:_MOST_EXAMPLES])
+    for prefix in store.get(EXAMPLES):
+        if prefix in entries:  # it may have been purged
+            with suppress(UserError):  # changed or gone: the rollouts that need it will say so
+                yield open_prefix(entries[prefix])
 
 
 def _reads(plan: Plan, role: Role, models: Mapping[Role, ChatModel]) -> dict[str, Any]:

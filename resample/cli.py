@@ -26,6 +26,7 @@ COMMANDS = {
     "run": "transcripts -> rollouts -> verdicts -> summary; the same `out` resumes",
     "import": "foreign logs -> canonical JSONL",
     "report": "one run or a whole sweep -> tables",
+    "fidelity": "how well simulated tool outputs pass for recorded ones",
     "purge": "remove a transcript from a run",
     "standin": "serve the offline stand-in on a port",
 }

@@ -77,10 +77,31 @@ class Model:
 
 
 @dataclass
+class Faults:
+    """Realistic trouble, drawn by seed: the share of tool calls that meet with it."""
+
+    timeout: float = 0.0
+    rate_limit: float = 0.0
+    truncated: float = 0.0
+    transient: float = 0.0
+
+
+@dataclass
 class Simulator(Model):
     """The simulator and its model."""
 
     _target_: str | None = "simulators.ladder.standard_ladder"
+    original: float = 1.0
+    """Share of the rollouts in which the simulator is given the original turn's calls and outputs."""
+    routes: list[dict[str, str]] = field(default_factory=list)
+    """Per tool: `{match: <glob>, use: recorded|workspace|llm|<a class of your own>}`; the first that matches."""
+    faults: Faults = field(default_factory=Faults)
+    workspace: Any = None
+    """A snapshot for transcripts that name none: a directory, an archive, or PATH@COMMIT of a git repository; or an
+    object with `path`, and perhaps `commit`, `root` (where it stood) and `strip`."""
+    workspaces_in: list[str] = field(default_factory=list)
+    """Folders below which the snapshots that transcripts name may be read, beside that of the transcripts and the
+    working directory."""
 
 
 @dataclass
@@ -195,6 +216,42 @@ class RunConfig:
 
 
 @dataclass
+class Discriminator:
+    """A model that is asked which of two outputs is the real one."""
+
+    pairs: int = 200
+    """At most so many, drawn by seed."""
+    controls: int = 20
+    """Pairs with an output that is plainly false, which it has to recognise."""
+    margin: float = 0.1
+    """Of accuracy around one half: within it, simulated outputs count as equivalent to real ones."""
+
+
+@dataclass
+class FidelityConfig:
+    """`resample fidelity`."""
+
+    measures: list[str] = field(default_factory=lambda: ["identity", "reconstruction", "evidence"])
+    """`identity`, `reconstruction`, `evidence` need no model; `discriminator` needs two."""
+    transcripts: Transcripts = field(default_factory=Transcripts)
+    scrub: Scrub = field(default_factory=Scrub)
+    select: Select = field(default_factory=Select)
+    truncate: Truncate = field(default_factory=Truncate)
+    simulator: Simulator = field(default_factory=Simulator)
+    judge: Model = field(default_factory=Model)
+    """The discriminator's model."""
+    discriminator: Discriminator = field(default_factory=Discriminator)
+    seed: int = 0
+    concurrency: int = 32
+    rate_limit: RateLimit = field(default_factory=RateLimit)
+    budget: Budget = field(default_factory=Budget)
+    standin: StandIn = field(default_factory=StandIn)
+    out: str | None = None
+    """The file to write (JSON); null: only print."""
+    progress: bool = True
+
+
+@dataclass
 class ImportConfig:
     """`resample import`."""
 
@@ -250,6 +307,7 @@ def register() -> None:
     """Make the schemas known to Hydra, for the `defaults` of conf/COMMAND.yaml."""
     store = ConfigStore.instance()
     store.store(name="run_schema", node=RunConfig)
+    store.store(name="fidelity_schema", node=FidelityConfig)
     store.store(name="import_schema", node=ImportConfig)
     store.store(name="report_schema", node=ReportConfig)
     store.store(name="purge_schema", node=PurgeConfig)
@@ -308,10 +366,47 @@ def check_run(config: RunConfig) -> None:
     if config.candidate.model == "recorded" and "recorded" in config.baselines:
         config.baselines = [name for name in config.baselines if name != "recorded"]  # it is the candidate itself
     _check_rate_limit("rate_limit", config.rate_limit)
+    check_simulator(config.simulator)
     for role in ROLES:
         _check_model(role, getattr(config, role))
     if not 0 <= config.standin.correlation < 1:  # its other values are checked where they are used
         raise UserError(f"standin.correlation={config.standin.correlation}: must be at least 0 and less than 1")
+
+
+def check_simulator(simulator: Simulator) -> None:
+    """Raise UserError for shares that are none, or routes that lead nowhere."""
+    shares = {entry.name: getattr(simulator.faults, entry.name) for entry in fields(Faults)}
+    _within(0, 1, **{"simulator.original": simulator.original})
+    _within(0, 1, **{f"simulator.faults.{name}": share for name, share in shares.items()})
+    if sum(shares.values()) > 1:
+        raise UserError(f"simulator.faults: the shares add up to {sum(shares.values()):g}, which is more than 1")
+    for route in simulator.routes:
+        if set(route) != {"match", "use"}:
+            raise UserError(f"simulator.routes: {route} must have match (a glob of tool names) and use")
+
+
+MEASURES = ("identity", "reconstruction", "evidence", "discriminator")
+
+
+def check_fidelity(config: FidelityConfig) -> None:
+    """Raise UserError for the first value that no measure can have."""
+    for name in config.measures:
+        _one_of("measures", name, MEASURES)
+    if not config.measures:
+        raise UserError(f"measures=[]: name at least one of {', '.join(MEASURES)}")
+    _within(0, 2**63 - 1, seed=config.seed)
+    _at_least(1, concurrency=config.concurrency, **{"discriminator.pairs": config.discriminator.pairs})
+    _at_least(0, **{"discriminator.controls": config.discriminator.controls})
+    if not 0 < config.discriminator.margin < 0.5:
+        raise UserError(f"discriminator.margin={config.discriminator.margin}: must lie between 0 and 0.5")
+    check_transcripts(config.transcripts)
+    check_scrub(config.scrub)
+    check_select(config.select)
+    check_simulator(config.simulator)
+    _check_budget("budget", config.budget)
+    _check_rate_limit("rate_limit", config.rate_limit)
+    for role in ("simulator", "judge"):
+        _check_model(role, getattr(config, role))
 
 
 def check_scrub(scrub: Scrub) -> None:

@@ -16,11 +16,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
+
 from resample.formats.dates import moment
 from resample.formats.exclusions import Reason
 from resample.prepare.written import path_in
-from resample.store import FILE, Store
+from resample.store import EXAMPLES, FILE, Store
 from resample.store_index import Purged
+from resample.types import Role
 
 
 class Removed(NamedTuple):
@@ -63,6 +66,7 @@ def purge(store: Store, transcripts: Iterable[str]) -> Removed:
     with closing(_connected(store)) as db:
         db.execute("PRAGMA secure_delete=ON")
         db.execute("BEGIN IMMEDIATE")
+        _forget_examples(db, names)
         for name in names:
             for file, offset, length in _places(db, name):
                 if file == own:
@@ -80,6 +84,21 @@ def purge(store: Store, transcripts: Iterable[str]) -> Removed:
         db.execute("VACUUM")
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return Removed(len(names), **gone, kin=kin, logs=sorted(logs))
+
+
+def _forget_examples(db: sqlite3.Connection, transcripts: Iterable[str]) -> None:
+    """Outputs of a transcript may have been examples in the simulation of others: what was sent for that goes.
+
+    A call's own part of a simulator's prompt comes after its first two messages.
+    """
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (EXAMPLES,)).fetchone()
+    examples = set(orjson.loads(row[0])) if row else set()
+    for name in transcripts:
+        prefixes = db.execute("SELECT id FROM prefixes WHERE transcript = ?", (name,))
+        if examples & {prefix for (prefix,) in prefixes}:
+            shared = "json_array(json_extract(prompt, '$[0]'), json_extract(prompt, '$[1]'))"
+            db.execute(f"UPDATE requests SET prompt = {shared} WHERE role = ? AND prompt <> '[]'", (Role.SIMULATOR,))
+            return
 
 
 def _count_in(db: sqlite3.Connection, cluster: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -32,6 +32,7 @@ class Turn:
     """By category found: the highest severity."""
     awareness: bool | None
     sources: Sequence[str]
+    marks: Sequence[str]
     acted: bool
     empty: bool
 
@@ -67,6 +68,7 @@ def turns_of(store: Store, arm: Arm, judge: str) -> list[Turn]:
             _severities(row["findings"]),
             None if row["evaluation_awareness"] is None else bool(row["evaluation_awareness"]),
             orjson.loads(row["sources"]),
+            orjson.loads(row["marks"]),
             bool(row["acted"]),
             bool(row["empty"]),
         )
@@ -108,6 +110,12 @@ class Rates:
         )
         return rates | {"by_severity": {str(level): worst[level] for level in severities}}
 
+    def among(self, categories: Sequence[str], chosen: Callable[[Turn], bool]) -> dict[str, Any]:
+        """The same of the candidate's turns that are chosen, without what has no meaning for a part of them."""
+        turns = [turn for turn in self._arms[Arm.CANDIDATE] if chosen(turn)]
+        row = self._row(self._asked([turn.unit for turn in turns], [turn.found(categories) for turn in turns]))
+        return {name: value for name, value in row.items() if name not in ("missing", "bounds")}
+
     @property
     def known(self) -> int:
         """The candidate's turns of which it is known whether anything was found."""
@@ -135,23 +143,28 @@ class Rates:
 
         A prefix that was not begun has one entry, of which nothing is known.
         """
-        import numpy as np
-
-        from resample.stats.outcomes import Outcomes
-
         played = [turn.unit for turn in self._arms[arm]]
         begun = {unit.prefix for unit in played}
         waiting = [unit for unit in self._units if unit.prefix not in begun]
         answered = zip([*played, *waiting], [*answers, *[None] * len(waiting)], strict=True)
         pairs = [(unit, answer) for unit, answer in answered if unit.whole or not whole_only]
-        units, found = [unit for unit, _ in pairs], [answer for _, answer in pairs]
+        return self._asked([unit for unit, _ in pairs], [answer for _, answer in pairs], self._samples[arm])
+
+    def _asked(self, units: Sequence[Unit], found: Sequence[bool | None], k: int | None = None) -> _Question:
+        """Answers as the statistics take them; `k` of a prefix, by default as many as the prefix with the most has."""
+        import numpy as np
+
+        from resample.stats.outcomes import Outcomes
+
+        if k is None:
+            k = max(Counter(unit.prefix for unit in units).values(), default=1)
         outcomes = Outcomes(
             flagged=np.array([answer is True for answer in found], dtype=np.bool_),
             known=np.array([answer is not None for answer in found], dtype=np.bool_),
             prefix=np.array([_code(unit.prefix) for unit in units], dtype=np.int64),
             cluster=np.array([_code(unit.cluster) for unit in units], dtype=np.int64),
             weight=np.array([unit.weight for unit in units], dtype=np.float64),
-            k=self._samples[arm],
+            k=k,
         )
         known = {unit.transcript for unit, answer in zip(units, found, strict=True) if answer is not None}
         return _Question(outcomes, len(known))

@@ -94,9 +94,11 @@ async def play(
 class _Turn:
     messages: list[Message] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
 
     def end(self, reason: StopReason, detail: str = "") -> Rollout:
-        return Rollout(tuple(self.messages), reason, tuple(self.sources), detail)
+        marks = tuple(self.marks) if any(self.marks) else ()
+        return Rollout(tuple(self.messages), reason, tuple(self.sources), marks, detail)
 
 
 def _ending(reply: Reply, calls: Sequence[ToolCall], prefix: Prefix, actions: ActionStyle) -> StopReason | None:
@@ -135,6 +137,7 @@ async def _answer_all(
                 return turn.end(StopReason.SIMULATOR_ERROR, f"{call.name}: {type(error).__name__}: {error}")
         turn.messages.append(actions.output(call, output.content))
         turn.sources.append(output.source)
+        turn.marks.append(output.mark)
     return None
 
 

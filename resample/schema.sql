@@ -78,6 +78,7 @@ CREATE TABLE IF NOT EXISTS rollouts (
     detail TEXT NOT NULL,
     messages TEXT NOT NULL,  -- JSON
     sources TEXT NOT NULL,   -- JSON, one per tool output
+    marks TEXT NOT NULL,     -- JSON, one per tool output: what else is to be known of it, by comma
     steps INTEGER NOT NULL,
     acted INTEGER NOT NULL,
     empty INTEGER NOT NULL,

@@ -40,7 +40,7 @@ from resample.types import (
 )
 from resample.writer import Writer
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 FILE = "run.sqlite"
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _MAX_BACKLOG = 5000
@@ -57,6 +57,10 @@ class StoredReply(NamedTuple):
     usage: Usage
     seconds: float
     retries: int
+
+
+EXAMPLES = "examples"
+"""Key of the prefixes of transcripts whose calls serve as examples in the simulation of others."""
 
 
 class RoleUsage(NamedTuple):
@@ -159,11 +163,12 @@ class Store(IndexTables):
             rollout.detail,
             orjson.dumps(rollout.messages).decode(),
             orjson.dumps(rollout.sources).decode(),
+            orjson.dumps(rollout.marks).decode(),
             len(steps),
             any(call_texts(step.message) for step in steps) or bool(rollout.sources) or rollout.stop_reason in _ACTING,
             not any(text_of(step.message) or call_texts(step.message) for step in steps),
         )
-        self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({marks(10)})", values)
+        self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({marks(11)})", values)
 
     def put_verdict(self, key: RolloutKey, judge: str, verdict: Verdict) -> None:
         """Keep a finished verdict of the judge so named."""
@@ -202,16 +207,18 @@ class Store(IndexTables):
     def rollout(self, key: RolloutKey) -> Rollout:
         """A finished rollout."""
         row = self._db.execute(
-            "SELECT messages, stop_reason, sources, detail FROM rollouts WHERE (prefix, arm, sample) = (?, ?, ?)",
+            "SELECT messages, stop_reason, sources, marks, detail FROM rollouts"
+            " WHERE (prefix, arm, sample) = (?, ?, ?)",
             key,
         ).fetchone()
         if row is None:
             raise KeyError(key)
-        messages, reason, sources, detail = row
+        messages, reason, sources, marked, detail = row
         return Rollout(
             tuple(orjson.loads(messages)),
             StopReason(reason),
             tuple(map(Source, orjson.loads(sources))),
+            tuple(orjson.loads(marked)),
             detail,
         )
 
@@ -220,7 +227,7 @@ class Store(IndexTables):
         cursor = self._db.cursor()
         cursor.row_factory = sqlite3.Row
         return cursor.execute(
-            "SELECT r.prefix, r.stop_reason, r.sources, r.acted, r.empty,"
+            "SELECT r.prefix, r.stop_reason, r.sources, r.marks, r.acted, r.empty,"
             " v.outcome, v.findings, v.evaluation_awareness, p.transcript, p.cluster, p.weight, p.missing"
             " FROM rollouts r LEFT JOIN prefixes p ON p.id = r.prefix"
             " LEFT JOIN verdicts v ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample) AND v.judge = ?"

@@ -9,10 +9,11 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from resample.rates import AWARENESS, Rates, Turn, turns_of
+from resample.simulation import simulation
 from resample.store import Store
 from resample.store_index import Unit
 from resample.traffic import traffic
-from resample.types import Arm, Source, StopReason, VerdictOutcome
+from resample.types import Arm, StopReason, VerdictOutcome
 
 SCHEMA = 1
 
@@ -87,7 +88,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "acted": _share(turn.acted for turn in completed),
         "refused": _share(turn.stop_reason is StopReason.REFUSED for turn in completed),
         "empty": _share(turn.empty for turn in completed),
-        "simulation": {"tool_outputs": _sources(candidate)},
+        "simulation": simulation(candidate, facts.misalignment, rates),
         "usage": _usage(store),
     }
 
@@ -164,11 +165,6 @@ def _share(values: Iterable[bool]) -> float | None:
     """The share that is true; None of nothing."""
     listed = list(values)
     return sum(listed) / len(listed) if listed else None
-
-
-def _sources(turns: Sequence[Turn]) -> dict[str, int]:
-    counted = Counter(source for turn in turns for source in turn.sources)
-    return {source.value: counted[source.value] for source in Source}
 
 
 # -- canaries, models, usage ----------------------------------------------------------------------------------------

@@ -225,6 +225,8 @@ class Prefix:
     terminal_tools: frozenset[str] = frozenset()
     workspace: Any = None
     """A snapshot the simulator may read."""
+    cwd: str | None = None
+    """The working directory the agent began in, where the log tells."""
     derived: dict[object, Shared] = field(default_factory=dict, compare=False, repr=False)
 
     def derive(self, key: object, make: Callable[[], Shared]) -> Shared:
@@ -245,11 +247,22 @@ class ToolCall(NamedTuple):
     """The arguments as an object; None where they are no JSON object."""
 
 
+class Mark(StrEnum):
+    """What is to be known of a tool output when a run is read; kinds of drawn trouble are marks of their own."""
+
+    FORM = "form"
+    """The simulator's model wrote it twice in a way that cannot be right; it was kept."""
+    HIDDEN = "hidden"
+    """In this rollout the simulator was not given the original turn."""
+
+
 class ToolOutput(NamedTuple):
     """What a simulator answered."""
 
     content: str
     source: Source
+    mark: str = ""
+    """What else is to be known of it (`Mark`), by comma."""
 
 
 class RolloutKey(NamedTuple):
@@ -276,6 +289,8 @@ class Rollout:
     stop_reason: StopReason
     sources: tuple[Source, ...] = ()
     """One per tool output, in order."""
+    marks: tuple[str, ...] = ()
+    """The same: what is to be known of it (`ToolOutput.mark`); empty if there is nothing."""
     detail: str = ""
     """For a failure or a refusal: what the provider or the simulator said."""
 

@@ -1,18 +1,28 @@
-"""What simulators share: the explicit "I do not know", and when two calls are the same."""
+"""What simulators share: the explicit "I do not know", and the calls that were really made."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-import orjson
-
-from resample.actions import style
+from resample.actions import begins_turn, style_in
 from resample.types import Message, Prefix, SimulatorError, ToolCall
 
 
 class Unknown(SimulatorError):
     """This simulator cannot be sure of the answer: ask the next one, never guess."""
+
+
+class Knows(Protocol):
+    """A session that keeps account of the environment's state."""
+
+    def about(self, call: ToolCall, room: int) -> str:
+        """What is known that bears on this call, of at most about `room` tokens."""
+        ...
+
+    def contradictions(self, call: ToolCall, output: str) -> list[str]:
+        """What in an output cannot be, by what is known."""
+        ...
 
 
 class RecordedCall(NamedTuple):
@@ -25,29 +35,23 @@ class RecordedCall(NamedTuple):
 
 def recorded_calls(prefix: Prefix, messages: Sequence[Message]) -> list[RecordedCall]:
     """The calls in `messages`, in order, each with its output. Nothing else of the messages is kept."""
-    actions = style(prefix.actions)
-    recorded: list[RecordedCall] = []
+    return [recorded for turn in recorded_turns(prefix, messages) for recorded in turn]
+
+
+def recorded_turns(prefix: Prefix, messages: Sequence[Message]) -> list[list[RecordedCall]]:
+    """The same by turns: between them time passes. The last one may be empty."""
+    actions = style_in(prefix.actions, prefix.harness)
+    turns: list[list[RecordedCall]] = [[]]
     for index, message in enumerate(messages):
+        if begins_turn(actions, messages, index):
+            turns.append([])
         if message.get("role") == "assistant":
             answers = actions.answers(messages, index)
-            recorded += [
+            turns[-1] += [
                 RecordedCall(call, None if answer is None else _text(answer))
                 for call, answer in zip(actions.calls(message), answers, strict=True)
             ]
-    return recorded
-
-
-def same_call(one: ToolCall, other: ToolCall) -> bool:
-    """Equal name and arguments, whatever the order of the arguments and the white space between them."""
-    if one.name != other.name:
-        return False
-    if one.parsed is None or other.parsed is None:
-        return one.arguments == other.arguments
-    return _canonical(one.parsed) == _canonical(other.parsed)
-
-
-def _canonical(arguments: dict[str, object]) -> bytes:
-    return orjson.dumps(arguments, option=orjson.OPT_SORT_KEYS)
+    return turns
 
 
 def _text(message: Message) -> str | None:

@@ -1,48 +1,170 @@
-"""Serves the outputs that the original turn really got, as long as the candidate does what the original did."""
+"""Serves outputs that the environment really gave, as long as they must still be true.
+
+Of the original turn: for a call whose output depends on the same state-changing calls, made in the same order, there
+and here. What the candidate left out makes a recording as stale as what it did. Of the calls before the cut, and of
+those that were already answered in this rollout: reads that nothing since may have changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
-from resample.types import Message, Prefix, Source, ToolCall, ToolOutput
-from simulators.base import RecordedCall, Unknown, recorded_calls, same_call
+from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, ToolSchema
+from simulators.base import RecordedCall, Unknown, recorded_calls, recorded_turns
+from simulators.effects import NOTHING, Touched, touched, without_effect
+from simulators.operations import is_change, operation
+from simulators.workspace.observe import has_failed
+
+_OPENING = 200
+"""Characters in which an error says that it is one."""
+
+
+class _Made(NamedTuple):
+    """A call that was made, with its output; None where there is none."""
+
+    touched: Touched
+    output: ToolOutput | None
+    turn: int
+    """Between turns time passes."""
+    failed: bool
+    """It is made again because it failed: the next time it may not."""
+
+
+class _Account:
+    """Calls in order, each seen from the working directory of its time."""
+
+    def __init__(self, schemas: Mapping[str, ToolSchema], cwd: str | None = None) -> None:
+        self.made: list[_Made] = []
+        self.cwd = cwd
+        self.cwds: dict[str | None, None] = {cwd: None}
+        """All in which a command may run."""
+        self.turn = 0
+        self._schemas = schemas
+
+    def touched(self, call: ToolCall) -> Touched:
+        return touched(call, self.cwd, self._schemas, [other for other in self.cwds if other != self.cwd])
+
+    def add(self, call: ToolCall, output: ToolOutput | None) -> None:
+        touched = self.touched(call)
+        if output is not None and output.source is Source.HARNESS:
+            touched = touched._replace(writes=NOTHING, makes_files=False, cwd=self.cwd)  # it never came to a tool
+        elif output is not None:
+            touched = without_effect(call, touched, output.content)
+        failed = output is not None and not is_change(call) and _says_that_it_failed(call, output.content)
+        self.made.append(_Made(touched, output, self.turn, failed))
+        self.cwd = touched.cwd
+        self.cwds[self.cwd] = None
+
+    def add_all(self, turns: Sequence[Sequence[RecordedCall]]) -> _Account:
+        for self.turn, turn in enumerate(turns):
+            for call, text in turn:
+                self.add(call, None if text is None else ToolOutput(text, Source.RECORDED))
+        return self
 
 
 class Recorded:
-    """The recording of the original turn.
+    """The recordings of a transcript.
 
-    An output is served only while the candidate's calls so far equal the original's: after the first call that
-    differs the world may differ too, and every later recording is stale.
+    `original` is false where the original turn's outputs are to be hidden, to see how good the rest is.
     """
+
+    def __init__(self, original: bool = True) -> None:
+        self._original = original
 
     def open(self, prefix: Prefix, original: Sequence[Message], seed: int) -> RecordedSession:
         """Begin a rollout; nothing is drawn, so the seed is not used."""
-        return RecordedSession(recorded_calls(prefix, original))
+        schemas = {(schema.get("function") or {}).get("name", ""): schema for schema in prefix.tools.items}
+        before = _Account(schemas, prefix.cwd).add_all(recorded_turns(prefix, prefix.messages.items))
+        turn = _Account(schemas, before.cwd)
+        turn.cwds |= before.cwds
+        if self._original:
+            turn.add_all([recorded_calls(prefix, original)])
+        return RecordedSession(before, turn.made)
 
 
 class RecordedSession:
-    """One rollout beside one recording."""
+    """One rollout beside the recordings."""
 
-    def __init__(self, recording: Sequence[RecordedCall]) -> None:
-        self._recording = recording
-        self._next = 0
-        self._in_step = True
+    def __init__(self, before: _Account, original: Sequence[_Made]) -> None:
+        self._account = before
+        self._cut = len(before.made)
+        self._original = original
+        self._unreliable = _unreliable(before.made)
 
     async def answer(self, call: ToolCall) -> ToolOutput:
-        """The recorded output of this very call. Raises Unknown once the rollout has left the recording."""
-        expected = self._follow(call)
-        if expected is None or expected.output is None:
-            raise Unknown("the original turn made no such call here")
-        return ToolOutput(expected.output, Source.RECORDED)
+        """An output that was really given, and must still be true. Raises Unknown."""
+        asked = self._account.touched(call)
+        output = self._from_original(asked) or self._from_before(asked)
+        if output is None:
+            raise Unknown("there is no recording that must still be true")
+        self._account.add(call, output)
+        return output
 
     def hear(self, call: ToolCall, output: ToolOutput) -> None:
-        """A call the harness answered is one of the candidate's calls, too. (Others were asked here first.)"""
-        if output.source is Source.HARNESS:
-            self._follow(call)
+        """A call that was answered elsewhere."""
+        self._account.add(call, output)
 
-    def _follow(self, call: ToolCall) -> RecordedCall | None:
-        """The original's call at this place; None from the first one on that differs."""
-        expected = self._recording[self._next] if self._next < len(self._recording) else None
-        self._next += 1
-        self._in_step = self._in_step and expected is not None and same_call(expected.call, call)
-        return expected if self._in_step else None
+    def _from_original(self, asked: Touched) -> ToolOutput | None:
+        here = self._account.made[self._cut :]
+        if asked.is_volatile:
+            at = len(here)
+            same = [made.touched.key for made in here] == [made.touched.key for made in self._original[:at]]
+            fits = same and at < len(self._original) and self._original[at].touched.key == asked.key
+            return self._original[at].output if fits else None
+        changes = _changes(asked, here)
+        fitting = [
+            made
+            for at, made in enumerate(self._original)
+            if made.touched.key == asked.key and _changes(asked, self._original[:at]) == changes
+        ]
+        if not fitting:
+            return None
+        times = sum(made.touched.key == asked.key for made in _since_change(asked, here))
+        if times >= len(fitting) and not asked.reads_only:
+            return None
+        return fitting[min(times, len(fitting) - 1)].output
+
+    def _from_before(self, asked: Touched) -> ToolOutput | None:
+        if asked.is_volatile or asked.key[0] in self._unreliable:
+            return None
+        return _latest(asked, self._account.made, self._account.turn)
+
+
+def _says_that_it_failed(call: ToolCall, output: str) -> bool:
+    return has_failed(operation(call), output) or "error" in output[:_OPENING].lower()
+
+
+def _changes(asked: Touched, made: Sequence[_Made]) -> list[object]:
+    """The calls, in order, that the output of this one may depend on."""
+    return [each.touched.key for each in made if asked.is_changed_by(each.touched)]
+
+
+def _since_change(asked: Touched, made: Sequence[_Made]) -> Sequence[_Made]:
+    """The calls after the last one that may have changed what this one shows."""
+    at = max((index for index, each in enumerate(made) if asked.is_changed_by(each.touched)), default=-1)
+    return made[at + 1 :]
+
+
+def _latest(asked: Touched, made: Sequence[_Made], turn: int) -> ToolOutput | None:
+    """The last output of the same call, if it left everything as it was, and nothing since may have changed it."""
+    for each in reversed(made):
+        if asked.of_files and each.turn < turn:
+            return None
+        if each.touched.key == asked.key and each.output is not None and each.touched.reads_only:
+            return None if each.failed else each.output
+        if asked.is_changed_by(each.touched):
+            return None
+    return None
+
+
+def _unreliable(made: Sequence[_Made]) -> frozenset[str]:
+    """The tools that were seen to give another output though nothing was seen to change."""
+    found = set()
+    for at, each in enumerate(made):
+        name = str(each.touched.key[0])
+        if each.touched.reads_only and not each.touched.is_volatile and name not in found and each.output is not None:
+            before = _latest(each.touched, made[:at], each.turn)
+            if before is not None and before.content != each.output.content:
+                found.add(name)
+    return frozenset(found)

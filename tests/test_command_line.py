@@ -36,7 +36,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     ("words", "says"),
     [
         (["rnu"], "did you mean 'run'"),
-        (["frobnicate"], "commands: run, import, report, purge, standin"),
+        (["frobnicate"], "commands: run, import, report, fidelity, purge, standin"),
         (["run", "--nope"], "--nope"),
         (["run", "foo=1"], "unknown key 'foo'"),
         (["run", "transcripts.foo=1"], "unknown key 'transcripts.foo'"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -62,8 +62,16 @@ def make_prefix(
         harness=frozenset(index for index in metadata.get("harness") or () if index < cut.index),
         terminal_tools=frozenset(metadata.get("terminal_tools") or ()),
         workspace=metadata.get("workspace"),
+        cwd=_cwd(metadata),
     )
     return prefix, tuple(transcript.messages[cut.index : cut.end])
+
+
+def _cwd(metadata: Mapping[str, Any]) -> str | None:
+    """As the user says, or the log."""
+    extra = metadata.get("extra")
+    given = metadata.get("cwd") or (extra.get("cwd") if isinstance(extra, Mapping) else None)
+    return given if isinstance(given, str) and given.startswith("/") else None
 
 
 def _identity(transcript: str, messages: Shared, tools: Shared) -> str:

@@ -12,11 +12,10 @@ from builders import BASH, USER, ScriptedModel, acting, output, prefix_of, reply
 from resample.judging.render import View, prefix_blocks, unfence
 from resample.prepare.tokens import rough_count
 from resample.standin.simulator import SIMULATOR_OPENING
-from resample.types import Message, Prefix, SimulatorError, Source, ToolCall, ToolOutput
+from resample.types import Message, Prefix, SimulatorError, Source, ToolCall
 from simulators.base import Unknown
 from simulators.ladder import standard_ladder
 from simulators.llm import LLMSimulator
-from simulators.recorded import Recorded
 
 LS, CAT, RM = ({"command": c} for c in ("ls", "cat a.log", "rm a.log"))
 ORIGINAL = [
@@ -53,68 +52,6 @@ def answers(simulator: Any, *calls: ToolCall, prefix: Prefix = PREFIX) -> list[t
     return asyncio.run(ask())
 
 
-UNKNOWN = ("", "unknown")
-
-
-@pytest.mark.parametrize(
-    ("calls", "expected"),
-    [
-        ([("bash", LS)], [("a.log\n", "recorded")]),
-        ([("bash", LS), ("bash", CAT)], [("a.log\n", "recorded"), ("line", "recorded")]),
-        (
-            [("bash", LS), ("bash", CAT), ("read", '{ "lines": 3, "path": "x" }')],
-            [("a.log\n", "recorded"), ("line", "recorded"), ("xxx", "recorded")],
-        ),
-        ([("bash", CAT)], [UNKNOWN]),  # the original listed first
-        ([("bash", LS), ("bash", RM), ("bash", CAT)], [("a.log\n", "recorded"), UNKNOWN, UNKNOWN]),
-        (
-            [("bash", LS), ("bash", RM), ("read", {"path": "x", "lines": 3})],
-            [("a.log\n", "recorded"), UNKNOWN, UNKNOWN],
-        ),
-        (
-            [("bash", LS), ("bash", CAT), ("read", {"path": "x", "lines": "3"})],
-            [("a.log\n", "recorded"), ("line", "recorded"), UNKNOWN],
-        ),
-        ([("bash", LS), ("bash", LS)], [("a.log\n", "recorded"), UNKNOWN]),
-        ([("shell", LS)], [UNKNOWN]),
-    ],
-)
-def test_a_recording_is_served_while_the_calls_so_far_are_equal(calls: list[Any], expected: list[Any]):
-    assert answers(Recorded(), *(call(*each) for each in calls)) == expected
-
-
-def test_identity_every_call_of_the_original_gets_its_own_output_back():
-    calls = [call("bash", LS), call("bash", CAT), call("read", {"path": "x", "lines": 3})]
-    assert [content for content, _ in answers(Recorded(), *calls)] == ["a.log\n", "line", "xxx"]
-
-
-BAD = acting(tool_call("bash", '{"command": ', "b1"))
-GARBLED = [BAD, output("Error: bad JSON", "b1"), *ORIGINAL]
-
-
-@pytest.mark.parametrize(
-    ("original", "heard", "expected"),
-    [
-        (GARBLED, [("bash", '{"command": ')], ("a.log\n", "recorded")),  # the original garbled it, too
-        (GARBLED, [], UNKNOWN),
-        (ORIGINAL, [("bash", '{"command": ')], UNKNOWN),
-        (ORIGINAL, [("shell", LS)], UNKNOWN),  # a tool that is not there
-    ],
-)
-def test_calls_the_harness_answered_are_calls(original: Any, heard: Any, expected: tuple[str, str]):
-    async def ask() -> tuple[str, str]:
-        session = Recorded().open(PREFIX, original, 1)
-        for each in heard:
-            session.hear(call(*each), ToolOutput("Error", Source.HARNESS))
-        try:
-            answer = await session.answer(call("bash", LS))
-        except Unknown:
-            return UNKNOWN
-        return answer.content, answer.source.value
-
-    assert asyncio.run(ask()) == expected
-
-
 def test_the_ladder_goes_to_the_model_where_the_recording_ends():
     model = ScriptedModel([reply("removed"), reply("cat: a.log: No such file or directory")])
     ladder = standard_ladder(model)
@@ -127,8 +64,9 @@ def test_the_ladder_goes_to_the_model_where_the_recording_ends():
     first, second = (request.tail[0]["content"] for request in model.requests)
     assert "a.log\n" in first  # what the recording answered is known to the model
     assert "removed" in second
-    assert second.startswith(first.partition("\n\nWrite the output")[0]), "what was sent stays, for the prompt cache"
-    assert [request.step for request in model.requests] == [1, 2]
+    history = first.partition("\n\nWhat is known")[0]
+    assert second.startswith(history), "what was sent stays, for the prompt cache"
+    assert [request.step for request in model.requests] == [0, 1]
 
 
 def test_the_model_sees_calls_and_outputs_of_the_original_and_never_its_prose():

@@ -1,0 +1,205 @@
+"""What an output that was really given tells about files: what was read, and whether a change was made."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from simulators.base import Unknown
+from simulators.files import File, Files, Kind, NotThere
+from simulators.operations import Create, Edit, Insert, Lines, Open, Operation, Read, Write
+from simulators.workspace.blocks import Block, find_block
+from simulators.workspace.changes import Done, Place, carry_out
+from simulators.workspace.forms import Told
+
+_FAILED = re.compile(
+    r"<tool_use_error>|\b(error(s|ed)?|fail(ed|s|ure)?|no|not|non-\w+|invalid|cannot|can't|unable|denied|reject(ed)?|"
+    r"refused|unexpected|\w+n't|must|aborted|cancelled|canceled|timed out)\b",
+    re.IGNORECASE,
+)
+_ABSENT = re.compile(r"no such file|not found|does not exist|doesn't exist|enoent", re.IGNORECASE)
+_SHORTENED = re.compile(
+    r"truncated|response clipped|lines omitted|output too large|characters omitted|more lines|lines not shown", re.I
+)
+_LONGEST = 29_000
+"""Characters: many harnesses cut outputs off at 30,000."""
+_USUAL_LIMIT = 2000
+"""Lines that viewers show at most where no number is asked for."""
+_TOTAL = re.compile(r"\((\d+) lines total\)")
+
+
+def may_be_shortened(output: str) -> bool:
+    """May the harness have cut this output?"""
+    return len(output) > _LONGEST or bool(_SHORTENED.search(output))
+
+
+def has_failed(operation: Operation, output: str) -> bool:
+    """Does this say that the call was not carried out? Only for what is acknowledged in a first line of its own."""
+    first = output.strip().split("\n", 1)[0]
+    for path in (getattr(operation, "path", None), getattr(operation, "command", None)):
+        if path:
+            first = first.replace(path, "")
+    return bool(_FAILED.search(re.sub(r"\S*[/\\]\S*", "", first)))
+
+
+def observe(operation: Operation, output: str, files: Files, place: Place) -> Told | None:
+    """Bring the files up to date with what a call really gave: what it told; None if that is not known."""
+    if isinstance(operation, Read | Open):
+        return _observe_read(operation, output, files, place)
+    done = _expected(operation, files, place)
+    failed = has_failed(operation, output)
+    if done is not None and (done.commit is None) == failed and not _contradicts(output, done.told):
+        if done.commit is not None:
+            done.commit()
+        return _decided(output, done.told)
+    path = _path(operation, place)
+    if path is None:
+        return None
+    if failed:
+        if done is not None and done.commit is not None and files.kind(path) is not Kind.ABSENT:
+            files.forget(path)  # what is known of it was not right, or something else stood in the way
+        return None
+    _see_change(operation, path, output, files)
+    return None
+
+
+def _expected(operation: Operation, files: Files, place: Place) -> Done | None:
+    try:
+        return carry_out(operation, files, place)
+    except (Unknown, NotThere):
+        return None
+
+
+def _decided(output: str, told: Told) -> Told:
+    """What an output says of how a call ended that could end in one way or another."""
+    first = output.split("\n", 1)[0].lower()
+    for outcome, words in (("created", ("creat", "new file")), ("overwritten", ("overw", "updat"))):
+        if outcome in (told.outcome, *told.others) and any(word in first for word in words):
+            return told._replace(outcome=outcome, others=())
+    return told
+
+
+def _path(operation: Operation, place: Place) -> str | None:
+    path = getattr(operation, "path", None) or place.open_file
+    return None if path is None else place.resolve(path)
+
+
+def _contradicts(output: str, told: Told) -> bool:
+    """Are the numbered lines in the output others than those that are known?"""
+    block = find_block(output) if told.page is not None else None
+    if block is None or told.page is None:
+        return False
+    lines = told.page.file.lines
+    return any(lines.get(number, line) != line for number, line in enumerate(block.lines, start=block.first))
+
+
+def _see_change(operation: Operation, path: str, output: str, files: Files) -> None:
+    """A change was made to a file of which too little was known: what remains is what stands in the output."""
+    known = _still_known(path, files)
+    files.forget(path)
+    block = find_block(output)
+    if isinstance(operation, Write):
+        files.change(path, File.of(operation.text))
+    elif isinstance(operation, Create):
+        files.change(path, File({1: ""}, 1, None))
+    elif block is None:
+        files.see_kind(path, Kind.FILE)
+    else:
+        lines = _kept(known.lines, block, _growth(operation))
+        files.change(path, File(lines | dict(enumerate(block.lines, start=block.first)), None, known.ends))
+
+
+def _still_known(path: str, files: Files) -> File:
+    try:
+        return files.file(path)
+    except (Unknown, NotThere):
+        return File()
+
+
+def _growth(operation: Operation) -> int | None:
+    """By how many lines the file has become longer; None where that cannot be told."""
+    match operation:
+        case Edit(replacements=(only,)) if not only.every:
+            return only.new.count("\n") - only.old.count("\n")
+        case Insert():
+            return operation.text.count("\n") + 1
+        case Lines():
+            return (operation.text.count("\n") + 1 if operation.text else 0) - (operation.last - operation.first + 1)
+    return None
+
+
+def _kept(lines: Mapping[int, str], block: Block, growth: int | None) -> dict[int, str]:
+    """What is still true of the lines around a change that a block shows."""
+    if growth is None:
+        return {}
+    before = {number: line for number, line in lines.items() if number < block.first}
+    after = {number + growth: line for number, line in lines.items() if number + growth > block.last}
+    return before | after
+
+
+# -- reads ----------------------------------------------------------------------------------------------------------
+
+
+def _observe_read(read: Read | Open, output: str, files: Files, place: Place) -> Told | None:
+    path = place.resolve(read.path)
+    expected = _expected(read, files, place)
+    if expected is not None and expected.told.page is None:  # it was known that this must fail
+        return expected.told if _FAILED.search(output[:300]) else None
+    seen = _seen(read, output) if isinstance(read, Read) else _in_window(output)
+    if seen is None:
+        if _ABSENT.search(output[:300]):
+            files.see_kind(path, Kind.ABSENT)
+            done = _expected(read, files, place)
+            return None if done is None else done.told
+        return None
+    files.see(path, seen)
+    done = _expected(read, files, place)
+    return None if done is None else done.told
+
+
+def _seen(read: Read, output: str) -> File | None:
+    """What a viewer showed of a file; None where it showed nothing that can be relied on."""
+    block = find_block(output)
+    asked = max(read.first or 1, 1)
+    if block is not None and (block.start < 400 or block.end - block.start > len(output) // 2):
+        if block.first not in (asked, 1) and read.first is not None:
+            return None
+        return _numbered(read, block, output)
+    if _FAILED.search(output[:200].split("\n", 1)[0]) and len(output) < 600:
+        return None
+    if may_be_shortened(output):
+        return None
+    return _bare(read, output)
+
+
+def _in_window(output: str) -> File | None:
+    block, total = find_block(output), _TOTAL.search(output)
+    if block is None or total is None or total.end() > block.start:
+        return None
+    return File(dict(enumerate(block.lines, start=block.first)), int(total[1]), None)
+
+
+def _numbered(read: Read, block: Block, output: str) -> File | None:
+    lines = dict(enumerate(block.lines, start=block.first))
+    if may_be_shortened(block.lines[-1] + output[block.end :]) or len(output) > _LONGEST:
+        return File({number: line for number, line in lines.items() if number < block.last})
+    limit = _USUAL_LIMIT if read.lines is None else read.lines
+    if len(lines) >= limit:
+        return File(lines)
+    splits = block.style.separator in ("→", "\t")
+    if splits and block.lines[-1] == "" and block.last > 1:
+        del lines[block.last]
+        return File(lines, block.last - 1, True)
+    return File(lines, block.last, False if splits else None)
+
+
+def _bare(read: Read, output: str) -> File:
+    first = max(read.first or 1, 1)
+    file = File.of(output)
+    ends = file.ends or None  # a harness may have taken the last line end off
+    if read.first is None and read.lines is None:
+        return File(file.lines, file.count, ends) if output else File({}, 0, True)
+    lines = {number + first - 1: line for number, line in file.lines.items()}
+    if read.lines is not None and len(lines) < read.lines:
+        return File(lines, first - 1 + len(lines), ends)
+    return File(lines)
