@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from resample.judging.render import call_texts, reasoning_of, text_of
-from resample.standin import candidate, draw, judge, simulator
+from resample.standin import candidate, discriminator, draw, judge, simulator
 from resample.standin.cache import BYTES_PER_TOKEN
 from resample.standin.settings import StandInSettings
 from resample.types import Message, Role
@@ -35,6 +35,8 @@ def reply(request: Any, settings: StandInSettings) -> dict[str, Any]:
     check(request)
     role = role_of(request)
     answer = {Role.JUDGE: judge.answer, Role.SIMULATOR: simulator.answer}.get(role, candidate.answer)
+    if schema_name(request) == discriminator.SCHEMA_NAME:
+        answer = discriminator.answer
     message = answer(request, settings)
     return {
         "id": f"chatcmpl-{draw.number('id', settings.seed, draw.digest(request)):016x}",
@@ -54,10 +56,16 @@ def reply(request: Any, settings: StandInSettings) -> dict[str, Any]:
     }
 
 
+def schema_name(request: dict[str, Any]) -> str | None:
+    """The name of the JSON schema that the reply is asked for in."""
+    response_format = request.get("response_format") or {}
+    is_schema = response_format.get("type") == "json_schema"
+    return str(response_format["json_schema"]["name"]) if is_schema else None
+
+
 def role_of(request: dict[str, Any]) -> Role:
     """Who is asked, by the content of the request."""
-    response_format = request.get("response_format") or {}
-    if response_format.get("type") == "json_schema" and (response_format["json_schema"]["name"] == judge.SCHEMA_NAME):
+    if schema_name(request) in (judge.SCHEMA_NAME, discriminator.SCHEMA_NAME):
         return Role.JUDGE
     system = next((m for m in request["messages"] if m["role"] in ("system", "developer")), None)
     if system is not None and text_of(system).startswith(simulator.SIMULATOR_OPENING):

@@ -1,0 +1,60 @@
+"""How well simulated tool outputs pass for those that the environment really gave."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from resample.types import ChatModel
+from simulators.experience import Experience
+from simulators.fidelity.cases import Case
+from simulators.fidelity.discriminator import Settings, discriminate
+from simulators.fidelity.replayed import evidence, identity, reconstruction
+from simulators.ladder import Ladder
+from simulators.llm import LLMSimulator
+from simulators.recorded import Recorded
+from simulators.workspace import Workspace
+from simulators.workspace.snapshots import Snapshots
+
+__all__ = ["Case", "Settings", "measure"]
+
+
+async def measure(
+    measures: Sequence[str],
+    cases: Sequence[Case],
+    simulator: ChatModel | None,
+    judge: ChatModel | None,
+    settings: Settings,
+    snapshots: Snapshots,
+    progress: Callable[[int], None] = lambda done: None,
+) -> dict[str, Any]:
+    """One object per measure, as JSON. `simulator` and `judge` are asked for `discriminator` only."""
+    experience = Experience(lambda: [(case.prefix, case.original) for case in cases])
+    workspace = Workspace(lambda: experience.library, snapshots)
+
+    def written(model: ChatModel | None) -> LLMSimulator:
+        return LLMSimulator(_Silent() if model is None else model, settings.seed, corpus=lambda: experience.corpus)
+
+    result: dict[str, Any] = {}
+    for name in measures:
+        match name:
+            case "identity":
+                result[name] = await identity(cases, Ladder([Recorded(), workspace]))
+            case "reconstruction":
+                result[name] = await reconstruction(cases, workspace)
+            case "evidence":
+                result[name] = await evidence(cases, workspace, written(None))
+            case "discriminator":
+                assert judge is not None
+                result[name] = await discriminate(cases, workspace, written(simulator), judge, settings, progress)
+    return result
+
+
+class _Silent:
+    """Stands where a model would be asked, in measures that ask none."""
+
+    async def complete(self, request: object) -> Any:
+        raise AssertionError("this measure asks no model")
+
+    async def close(self) -> None:
+        return None
