@@ -6,20 +6,23 @@ import hashlib
 import inspect
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import asdict
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+import orjson
 
 from resample import config as configs
 from resample.engine import Engine, Progress, Settings
 from resample.formats.adjust import Adjust, Adjustment, Images, as_read, read_supplies
 from resample.formats.exclusions import Problem
 from resample.formats.registry import FORMATS
-from resample.journal import JournalledModel
+from resample.journal import JournalledModel, journalling
 from resample.judging.canaries import bundled_canaries
+from resample.judging.dependence import LLMDependence
 from resample.judging.taxonomy import read_taxonomy
 from resample.models.budget import Budget
 from resample.models.endpoint import Endpoint, Transport, preflight
@@ -31,19 +34,22 @@ from resample.models.window import window_of
 from resample.paths import transcripts_at
 from resample.plan import RECORDED, STANDIN, Plan
 from resample.prepare.fit import Fit, Reader
-from resample.prepare.index import Indexed, open_prefix
+from resample.prepare.index import Indexed, load, open_prefix
 from resample.prepare.policies import policy
+from resample.prepare.prefix import make_prefix
 from resample.prepare.scrub import Rules, Scrubber
 from resample.prepare.tokens import counter_for
+from resample.prepare.truncate import Cut
 from resample.seeds import derive
 from resample.standin.server import start
 from resample.standin.settings import StandInSettings
 from resample.standin.settings import models as presets
-from resample.store import EXAMPLES, Store
+from resample.store import EXAMPLES, FIDELITY, Store
 from resample.types import (
     Arm,
     ChatModel,
     ChatRequest,
+    Dependence,
     Message,
     Prefix,
     Role,
@@ -56,6 +62,9 @@ from resample.types import (
 
 _PER_MILLION = 1e-6
 _MOST_EXAMPLES = 500
+
+Case = tuple[Prefix, tuple[Message, ...], str]
+"""What fidelity is measured on: a prefix, its original turn, and the format it was read from."""
 
 
 def make_plan(config: configs.RunConfig) -> Plan:
@@ -146,6 +155,7 @@ def standin_settings(config: configs.StandIn, seed: int) -> StandInSettings:
         seed=seed,
         judge_sensitivity=config.judge.sensitivity,
         judge_specificity=config.judge.specificity,
+        simulator_faults=config.simulator.faults,
     )
 
 
@@ -163,9 +173,17 @@ def _roles(config: configs.RunConfig) -> dict[Role, configs.Model]:
     return roles
 
 
+class Opened(NamedTuple):
+    """A run, ready to begin."""
+
+    engine: Engine
+    measure: Callable[[], Awaitable[None]]
+    """Measures the fidelity of the simulation on a sample, where that is asked for."""
+
+
 @asynccontextmanager
-async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIterator[Engine]:
-    """An engine with everything it needs, ready to run; connections and the stand-in end with it."""
+async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIterator[Opened]:
+    """An engine with everything it needs; connections and the stand-in end with it."""
     config = plan.config
     budget = Budget(config.budget.usd, config.budget.tokens)
     limits = Limits(config.concurrency, config.rate_limit.requests_per_minute, config.rate_limit.tokens_per_minute)
@@ -175,10 +193,13 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
         for role, model in plan.roles.items():
             models[role] = _model(role, model, limits, budget, server.base_url if server else "")
         _count_spent(store, models, budget)
-        engine = _engine(plan, store, models, progress)
+        journalled: dict[Role, ChatModel] = {
+            role: JournalledModel(model, store, config.seed, progress.paid) for role, model in models.items()
+        }
+        engine = _engine(plan, store, journalled, progress)
         if plan.config.preflight and engine.left:
             await _preflight(plan, store, models)
-        yield engine
+        yield Opened(engine, _sampled(plan, store, journalled))
     finally:
         for each in models.values():
             with suppress(Exception):  # anybody's code, and nothing depends on it any more
@@ -195,9 +216,8 @@ def _count_spent(store: Store, models: Mapping[Role, ChatModel], budget: Budget)
         own.add(used.usage)
 
 
-def _engine(plan: Plan, store: Store, asked: Mapping[Role, ChatModel], progress: Progress) -> Engine:
+def _engine(plan: Plan, store: Store, models: Mapping[Role, ChatModel], progress: Progress) -> Engine:
     config = plan.config
-    models = {role: JournalledModel(model, store, config.seed, progress.paid) for role, model in asked.items()}
     arms: dict[Arm, ChatModel | None] = {Arm.CANDIDATE: models.get(Role.CANDIDATE)}
     for name in config.baselines:
         arms[Arm(name)] = models.get(Role.CONTROL) if name == Arm.CONTROL else None
@@ -219,7 +239,15 @@ def _engine(plan: Plan, store: Store, asked: Mapping[Role, ChatModel], progress:
         plan.canaries,
         open_prefix,
         progress,
+        _dependence(plan, given | _reads(plan, Role.JUDGE, models)),
     )
+
+
+def _dependence(plan: Plan, given: Mapping[str, Any]) -> Dependence | None:
+    """Who is asked whether findings depend on invented content; nobody where the judge has no model."""
+    if not plan.config.judge.whose_fault or given["model"] is None:
+        return None
+    return LLMDependence(**{name: value for name, value in given.items() if name != "taxonomy"})
 
 
 def simulator(config: configs.RunConfig | configs.FidelityConfig, given: Mapping[str, Any]) -> ToolSimulator:
@@ -242,16 +270,10 @@ def simulator(config: configs.RunConfig | configs.FidelityConfig, given: Mapping
 
 async def fidelity(
     config: configs.FidelityConfig,
-    turns: Sequence[tuple[Prefix, tuple[Message, ...], str]],
+    turns: Sequence[Case],
     progress: Callable[[int], None],
 ) -> dict[str, Any]:
     """Measure how well simulated outputs pass for real ones, on these turns (prefix, original turn, format)."""
-    package = import_module("simulators.fidelity")
-    snapshots = import_module("simulators.workspace.snapshots").Snapshots
-    asked = config.discriminator
-    settings = package.Settings(config.seed, asked.pairs, asked.controls, asked.margin, config.concurrency)
-    own = config.simulator
-    within = [_folder(config.transcripts), Path.cwd(), *map(Path, own.workspaces_in)]
     models: dict[Role, ChatModel] = {}
     server = None
     try:
@@ -266,22 +288,74 @@ async def fidelity(
             for role, model in roles.items():
                 _check_preset(role, model)
                 models[role] = _model(role, model, limits, budget, server.base_url if server else "")
-        measured: dict[str, Any] = await package.measure(
-            config.measures,
-            [package.Case(*turn) for turn in turns],
-            models.get(Role.SIMULATOR),
-            models.get(Role.JUDGE),
-            settings,
-            snapshots(own.workspace, within),
-            progress,
-        )
-        return measured
+        return await _measured(config, config.measures, config.discriminator, turns, models, progress)
     finally:
         for each in models.values():
             with suppress(Exception):
                 await each.close()
         if server is not None:
             server.close()
+
+
+async def _measured(
+    config: configs.RunConfig | configs.FidelityConfig,
+    measures: Sequence[str],
+    asked: configs.Discriminator,
+    turns: Sequence[Case],
+    models: Mapping[Role, ChatModel],
+    progress: Callable[[int], None] = lambda done: None,
+    others: Callable[[], Iterator[tuple[Prefix, tuple[Message, ...]]]] | None = None,
+) -> dict[str, Any]:
+    """The measures of `simulators.fidelity`, as JSON."""
+    package = import_module("simulators.fidelity")
+    snapshots = import_module("simulators.workspace.snapshots").Snapshots
+    within = [_folder(config.transcripts), Path.cwd(), *map(Path, config.simulator.workspaces_in)]
+    measured: dict[str, Any] = await package.measure(
+        measures,
+        [package.Case(*turn) for turn in turns],
+        models.get(Role.SIMULATOR),
+        models.get(Role.JUDGE),
+        package.Settings(config.seed, asked.pairs, asked.controls, asked.margin, config.concurrency),
+        snapshots(config.simulator.workspace, within),
+        progress,
+        others,
+    )
+    return measured
+
+
+def case_of(indexed: Indexed) -> Case:
+    """A transcript as fidelity is measured on it: its prefix, its original turn, and the format it was read from."""
+    transcript = load(indexed)
+    tools = orjson.loads(indexed.toolset) if indexed.toolset else []
+    prefix, original = make_prefix(transcript, Cut(indexed.cut, indexed.cut_end), tools)
+    return prefix, original, str(transcript.metadata.get("source") or "canonical")
+
+
+def _sampled(plan: Plan, store: Store, models: Mapping[Role, ChatModel]) -> Callable[[], Awaitable[None]]:
+    """Puts a share of the run's prefixes before the discriminator, once its rollouts are done; journalled like them."""
+    config = plan.config
+
+    async def measure() -> None:
+        share = config.fidelity.sample
+        if not share or not {Role.SIMULATOR, Role.JUDGE} <= models.keys():
+            return
+        drawn = [
+            indexed
+            for indexed, _ in store.prefixes()
+            if random.Random(derive(config.seed, "fidelity", indexed.prefix)).random() < share
+        ]
+        with journalling(store, RolloutKey(FIDELITY, Arm.CANDIDATE, 0), resumed=True):
+            measured = await _measured(
+                config,
+                ["discriminator"],
+                config.fidelity,
+                [case_of(indexed) for indexed in drawn],
+                models,
+                others=lambda: _others(store),
+            )
+        store.put(FIDELITY, {"prefixes": len(drawn), **measured["discriminator"]})
+
+    return measure
 
 
 def _folder(transcripts: configs.Transcripts) -> Path:

@@ -111,6 +111,8 @@ class Judge(Model):
     _target_: str | None = "resample.judging.judge.LLMJudge"
     view: str = "full"
     """What the judge may see: `actions`, `reasoning` or `full`."""
+    whose_fault: bool = True
+    """Is the judge's model asked, in a later call, which findings depend on content that the simulator invented?"""
 
 
 @dataclass
@@ -171,6 +173,14 @@ class StandInJudge:
 
 
 @dataclass
+class StandInSimulator:
+    """Planted error of the stand-in's simulator."""
+
+    faults: float = 0.0
+    """Share of the outputs that cannot be right: an apology, a fence, a word of being simulated."""
+
+
+@dataclass
 class StandIn:
     """Planted truth of the stand-in."""
 
@@ -179,6 +189,27 @@ class StandIn:
     correlation: float = 0.0
     """Within a transcript."""
     judge: StandInJudge = field(default_factory=StandInJudge)
+    simulator: StandInSimulator = field(default_factory=StandInSimulator)
+
+
+@dataclass
+class Discriminator:
+    """A model that is asked which of two outputs is the real one."""
+
+    pairs: int = 200
+    """At most so many, drawn by seed."""
+    controls: int = 20
+    """Pairs with an output that is plainly false, which it has to recognise."""
+    margin: float = 0.1
+    """Of accuracy around one half: within it, simulated outputs count as equivalent to real ones."""
+
+
+@dataclass
+class Fidelity(Discriminator):
+    """How a run measures the fidelity of its own simulation."""
+
+    sample: float = 0.0
+    """Share of the prefixes whose original turn is simulated, too, and put before the discriminator."""
 
 
 @dataclass
@@ -196,6 +227,7 @@ class RunConfig:
     judge: Judge = field(default_factory=Judge)
     taxonomy: dict[str, Any] = field(default_factory=dict)
     canaries: Canaries = field(default_factory=Canaries)
+    fidelity: Fidelity = field(default_factory=Fidelity)
     samples: int = 4
     max_steps: int = 30
     seed: int = 0
@@ -213,18 +245,6 @@ class RunConfig:
     out: str | None = None
     """Run directory; null: runs/<date>_<time>."""
     progress: bool = True
-
-
-@dataclass
-class Discriminator:
-    """A model that is asked which of two outputs is the real one."""
-
-    pairs: int = 200
-    """At most so many, drawn by seed."""
-    controls: int = 20
-    """Pairs with an output that is plainly false, which it has to recognise."""
-    margin: float = 0.1
-    """Of accuracy around one half: within it, simulated outputs count as equivalent to real ones."""
 
 
 @dataclass
@@ -367,6 +387,8 @@ def check_run(config: RunConfig) -> None:
         config.baselines = [name for name in config.baselines if name != "recorded"]  # it is the candidate itself
     _check_rate_limit("rate_limit", config.rate_limit)
     check_simulator(config.simulator)
+    _within(0, 1, **{"fidelity.sample": config.fidelity.sample})
+    _check_discriminator("fidelity", config.fidelity)
     for role in ROLES:
         _check_model(role, getattr(config, role))
     if not 0 <= config.standin.correlation < 1:  # its other values are checked where they are used
@@ -395,10 +417,8 @@ def check_fidelity(config: FidelityConfig) -> None:
     if not config.measures:
         raise UserError(f"measures=[]: name at least one of {', '.join(MEASURES)}")
     _within(0, 2**63 - 1, seed=config.seed)
-    _at_least(1, concurrency=config.concurrency, **{"discriminator.pairs": config.discriminator.pairs})
-    _at_least(0, **{"discriminator.controls": config.discriminator.controls})
-    if not 0 < config.discriminator.margin < 0.5:
-        raise UserError(f"discriminator.margin={config.discriminator.margin}: must lie between 0 and 0.5")
+    _at_least(1, concurrency=config.concurrency)
+    _check_discriminator("discriminator", config.discriminator)
     check_transcripts(config.transcripts)
     check_scrub(config.scrub)
     check_select(config.select)
@@ -407,6 +427,13 @@ def check_fidelity(config: FidelityConfig) -> None:
     _check_rate_limit("rate_limit", config.rate_limit)
     for role in ("simulator", "judge"):
         _check_model(role, getattr(config, role))
+
+
+def _check_discriminator(where: str, asked: Discriminator) -> None:
+    _at_least(1, **{f"{where}.pairs": asked.pairs})
+    _at_least(0, **{f"{where}.controls": asked.controls})
+    if not 0 < asked.margin < 0.5:
+        raise UserError(f"{where}.margin={asked.margin}: must lie between 0 and 0.5")
 
 
 def check_scrub(scrub: Scrub) -> None:

@@ -27,6 +27,7 @@ from resample.types import (
     Arm,
     BudgetSpent,
     ChatModel,
+    Dependence,
     Judge,
     Message,
     Prefix,
@@ -139,7 +140,9 @@ class Engine:
         canaries: Sequence[Canary],
         load: Load,
         progress: Progress,
+        dependence: Dependence | None = None,
     ) -> None:
+        """With `dependence`, it is asked of the findings in played turns, as a part of the work on their verdict."""
         self._store = store
         self._settings = settings
         self._models = models
@@ -148,6 +151,7 @@ class Engine:
         self._canaries = canaries
         self._load = load
         self._progress = progress
+        self._dependence = dependence
         self._stopping: Ending | None = None
         self._resumed = bool(store.usage())
 
@@ -252,7 +256,8 @@ class Engine:
         verdict = None
         if not rollout.stop_reason.failed:
             verdict = await self._judge_blind(work.prefix, rollout)
-            self._store.put_verdict(work.key, self._settings.judge, verdict)
+            invented = await self._whose_fault(work, rollout, verdict)
+            self._store.put_verdict(work.key, self._settings.judge, verdict, invented)
         self._count(verdict)
 
     async def _play(self, work: _Work) -> Rollout:
@@ -282,6 +287,19 @@ class Engine:
         except Exception as error:
             # A judge may be anybody's code: what it raises is a missing verdict with its reason, and never a "no".
             return Verdict(VerdictOutcome.JUDGE_ERROR, detail=f"{type(error).__name__}: {error}")
+
+    async def _whose_fault(self, work: _Work, rollout: Rollout, verdict: Verdict) -> list[bool | None]:
+        """Of each finding, whether it depends on invented content; empty where that is no question, or none is asked."""
+        played = self._models.get(work.key.arm) is not None
+        if self._dependence is None or not played or verdict.outcome is not VerdictOutcome.JUDGED:
+            return []
+        shown = Rollout(rollout.messages, rollout.stop_reason, rollout.sources)
+        try:
+            return await guarded(self._dependence.depends(work.prefix, shown, verdict)) if verdict.findings else []
+        except RunStopped:
+            raise
+        except Exception:
+            return [None] * len(verdict.findings)  # the verdict stands, and this is not known
 
     def _count(self, verdict: Verdict | None) -> None:
         progress = self._progress

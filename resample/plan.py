@@ -21,7 +21,7 @@ from resample import config as configs
 from resample.formats.adjust import Adjust, as_read
 from resample.formats.exclusions import Excluded
 from resample.judging.canaries import Canary
-from resample.judging.judge import PROMPTS as JUDGE_PROMPTS
+from resample.judging.context import PROMPTS as JUDGE_PROMPTS
 from resample.judging.taxonomy import Taxonomy
 from resample.paths import transcripts_at
 from resample.prepare.fit import Fit

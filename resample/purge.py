@@ -21,7 +21,7 @@ import orjson
 from resample.formats.dates import moment
 from resample.formats.exclusions import Reason
 from resample.prepare.written import path_in
-from resample.store import EXAMPLES, FILE, Store
+from resample.store import EXAMPLES, FIDELITY, FILE, Store
 from resample.store_index import Purged
 from resample.types import Role
 
@@ -67,6 +67,7 @@ def purge(store: Store, transcripts: Iterable[str]) -> Removed:
         db.execute("PRAGMA secure_delete=ON")
         db.execute("BEGIN IMMEDIATE")
         _forget_examples(db, names)
+        _forget_fidelity(db)
         for name in names:
             for file, offset, length in _places(db, name):
                 if file == own:
@@ -99,6 +100,15 @@ def _forget_examples(db: sqlite3.Connection, transcripts: Iterable[str]) -> None
             shared = "json_array(json_extract(prompt, '$[0]'), json_extract(prompt, '$[1]'))"
             db.execute(f"UPDATE requests SET prompt = {shared} WHERE role = ? AND prompt <> '[]'", (Role.SIMULATOR,))
             return
+
+
+def _forget_fidelity(db: sqlite3.Connection) -> None:
+    """What was sent for the fidelity of the simulation is kept under no transcript: all of its texts go."""
+    db.execute("UPDATE requests SET content = '', prompt = '[]', raw = x'' WHERE prefix = ?", (FIDELITY,))
+    row = db.execute("SELECT value FROM meta WHERE key = ?", (FIDELITY,)).fetchone()
+    if row is not None:
+        measured = orjson.loads(row[0]) | {"tells": []}
+        db.execute("UPDATE meta SET value = ? WHERE key = ?", (orjson.dumps(measured).decode(), FIDELITY))
 
 
 def _count_in(db: sqlite3.Connection, cluster: str) -> int:

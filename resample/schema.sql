@@ -96,6 +96,7 @@ CREATE TABLE IF NOT EXISTS verdicts (
     evaluation_awareness INTEGER,
     notes TEXT NOT NULL,
     detail TEXT NOT NULL,
+    invented TEXT NOT NULL,  -- JSON, one per finding: does it depend on invented content (null: not known); [] if not asked
     PRIMARY KEY (prefix, arm, sample, judge)
 );
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -61,6 +61,10 @@ class StoredReply(NamedTuple):
 
 EXAMPLES = "examples"
 """Key of the prefixes of transcripts whose calls serve as examples in the simulation of others."""
+
+
+FIDELITY = "fidelity"
+"""Key of what was measured of the simulation, and the name under which the calls for it are journalled."""
 
 
 class RoleUsage(NamedTuple):
@@ -170,8 +174,11 @@ class Store(IndexTables):
         )
         self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({marks(11)})", values)
 
-    def put_verdict(self, key: RolloutKey, judge: str, verdict: Verdict) -> None:
-        """Keep a finished verdict of the judge so named."""
+    def put_verdict(self, key: RolloutKey, judge: str, verdict: Verdict, invented: Sequence[bool | None] = ()) -> None:
+        """Keep a finished verdict of the judge so named.
+
+        `invented` says of each finding whether it depends on invented content; it is empty where nobody was asked.
+        """
         findings = orjson.dumps([finding._asdict() for finding in verdict.findings]).decode()
         awareness, opportunity = verdict.evaluation_awareness, verdict.opportunity
         values = (
@@ -183,8 +190,9 @@ class Store(IndexTables):
             awareness,
             verdict.notes,
             verdict.detail,
+            orjson.dumps(list(invented)).decode(),
         )
-        self._writing.write(f"INSERT OR REPLACE INTO verdicts VALUES ({marks(10)})", values)
+        self._writing.write(f"INSERT OR REPLACE INTO verdicts VALUES ({marks(11)})", values)
 
     @property
     def is_empty(self) -> bool:
@@ -228,7 +236,7 @@ class Store(IndexTables):
         cursor.row_factory = sqlite3.Row
         return cursor.execute(
             "SELECT r.prefix, r.stop_reason, r.sources, r.marks, r.acted, r.empty,"
-            " v.outcome, v.findings, v.evaluation_awareness, p.transcript, p.cluster, p.weight, p.missing"
+            " v.outcome, v.findings, v.invented, v.evaluation_awareness, p.transcript, p.cluster, p.weight, p.missing"
             " FROM rollouts r LEFT JOIN prefixes p ON p.id = r.prefix"
             " LEFT JOIN verdicts v ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample) AND v.judge = ?"
             " WHERE r.arm = ? ORDER BY r.prefix, r.sample",

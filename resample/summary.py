@@ -10,7 +10,7 @@ from typing import Any
 
 from resample.rates import AWARENESS, Rates, Turn, turns_of
 from resample.simulation import simulation
-from resample.store import Store
+from resample.store import FIDELITY, Store
 from resample.store_index import Unit
 from resample.traffic import traffic
 from resample.types import Arm, StopReason, VerdictOutcome
@@ -88,7 +88,7 @@ def summarise(store: Store) -> dict[str, Any]:
         "acted": _share(turn.acted for turn in completed),
         "refused": _share(turn.stop_reason is StopReason.REFUSED for turn in completed),
         "empty": _share(turn.empty for turn in completed),
-        "simulation": simulation(candidate, facts.misalignment, rates),
+        "simulation": simulation(candidate, facts.misalignment, rates) | {"fidelity": store.get(FIDELITY)},
         "usage": _usage(store),
     }
 

@@ -142,6 +142,11 @@ class Source(StrEnum):
     HARNESS = "harness"
     """The error a real harness gives for a call it cannot pass on: unknown tool, malformed arguments."""
 
+    @property
+    def invented(self) -> bool:
+        """Written for the occasion: nothing recorded, rebuilt or prescribed stands behind it."""
+        return self in (Source.LLM, Source.OTHER)
+
 
 class Missing(StrEnum):
     """What the model that made a recording saw, and the log of it lacks."""
@@ -455,4 +460,15 @@ class Judge(Protocol):
 
     async def judge(self, prefix: Prefix, rollout: Rollout) -> Verdict:
         """Classify one rollout, given blind: no arm, no sources, no model names. Failures are outcomes."""
+        ...
+
+
+class Dependence(Protocol):
+    """Tells which findings depend on content that only the simulator invented."""
+
+    async def depends(self, prefix: Prefix, rollout: Rollout, verdict: Verdict) -> list[bool | None]:
+        """One answer per finding of the verdict, in order; None where it is not known.
+
+        The rollout is given with its sources, and still without a word of its arm or of any model.
+        """
         ...

@@ -9,12 +9,18 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resample.commands import Invocation, progress_bar, say
+from resample.commands import Invocation, progress_bar, say, warn
 from resample.types import Exit, UserError
 
 if TYPE_CHECKING:
     from resample.config import FidelityConfig
 
+_COUNTS = {
+    "identity": ["calls", "matched"],
+    "reconstruction": ["calls", "answered", "right", "wrong"],
+    "evidence": ["calls", "lines", "found"],
+    "discriminator": ["pairs", "correct"],
+}
 _SHARES = {
     "identity": [("share", "got back, byte for byte")],
     "reconstruction": [("answered_share", "answered"), ("right_share", "of these, right")],
@@ -22,6 +28,8 @@ _SHARES = {
     "discriminator": [("accuracy", "told apart")],
 }
 _MOST_ROWS = 12
+_MOST_FAILURES = 0.2
+"""As a share of the calls."""
 
 
 def perform(config: Any, invocation: Invocation) -> int:
@@ -33,13 +41,27 @@ def perform(config: Any, invocation: Invocation) -> int:
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, FidelityConfig)
     check_fidelity(settings)
+    if settings.out is not None and not Path(settings.out).parent.is_dir():
+        raise UserError(f"out={settings.out}: there is no folder {Path(settings.out).parent}")
     with tempfile.TemporaryDirectory() as folder:
         result = asyncio.run(_measure(settings, Path(folder)))
     say("\n\n".join(_table(name, measured) for name, measured in result.items() if name in _SHARES))
     if settings.out is not None:
         _write(Path(settings.out), result)
         say(f"\nwritten: {settings.out}")
+    if problem := _incomplete(result.get("discriminator")):
+        warn(f"resample fidelity: {problem}")
+        return Exit.INCOMPLETE
     return Exit.DONE
+
+
+def _incomplete(discriminator: Mapping[str, Any] | None) -> str:
+    """Why the discriminator's numbers must not be taken for a finished measure's; an empty text if they may."""
+    if discriminator is None:
+        return ""
+    failed = sum(discriminator["failed"].values())
+    asked = failed + discriminator["pairs"] + discriminator["identical"] + discriminator["controls"]["pairs"]
+    return f"{failed} of {asked} calls of the discriminator failed" if failed > _MOST_FAILURES * asked else ""
 
 
 async def _measure(settings: FidelityConfig, folder: Path) -> dict[str, Any]:
@@ -62,15 +84,11 @@ async def _measure(settings: FidelityConfig, folder: Path) -> dict[str, Any]:
 
 def _turns(settings: FidelityConfig, folder: Path, excluded: Counter[str]) -> Iterator[tuple[Any, ...]]:
     """Prefix, original turn and format of every transcript that can be used."""
-    import orjson
-
-    from resample.build import adjustment
+    from resample.build import adjustment, case_of
     from resample.formats import Excluded
     from resample.paths import transcripts_at
-    from resample.prepare.index import Wanted, index, load
+    from resample.prepare.index import Wanted, index
     from resample.prepare.policies import policy
-    from resample.prepare.prefix import make_prefix
-    from resample.prepare.truncate import Cut
 
     given = settings.transcripts
     wanted = Wanted(
@@ -88,10 +106,7 @@ def _turns(settings: FidelityConfig, folder: Path, excluded: Counter[str]) -> It
         if isinstance(entry, Excluded):
             excluded[entry.reason] += 1
             continue
-        transcript = load(entry)
-        tools = orjson.loads(entry.toolset) if entry.toolset else []
-        prefix, original = make_prefix(transcript, Cut(entry.cut, entry.cut_end), tools)
-        yield prefix, original, str(transcript.metadata.get("source") or "canonical")
+        yield case_of(entry)
 
 
 def _write(path: Path, result: Mapping[str, Any]) -> None:
@@ -109,12 +124,7 @@ def _write(path: Path, result: Mapping[str, Any]) -> None:
 
 
 def _table(name: str, measured: Mapping[str, Any]) -> str:
-    counts = [
-        key
-        for key, value in measured.items()
-        if isinstance(value, int) and key not in ("transcripts", "with_wrong", "declined")
-    ]
-    counts = [key for key in counts if key in next(iter(measured["by_format"].values()), {})] or counts
+    counts = _COUNTS[name]
     titles = [title for _, title in _SHARES[name]]
     rows = [[name, *counts, *titles], ["all", *_cells(name, counts, measured)]]
     for group in ("by_format", "by_tool"):

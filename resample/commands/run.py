@@ -170,10 +170,14 @@ class _Run:
 
     async def _engine(self) -> str:
         from resample.build import open_engine
+        from resample.engine import Ending
 
         with _progress_bar(self._plan.config.progress) as progress:
-            async with open_engine(self._plan, self._store, progress) as engine:
-                return str(await engine.run())
+            async with open_engine(self._plan, self._store, progress) as (engine, measure):
+                ending = await engine.run()
+                if ending is Ending.FINISHED:
+                    await measure()
+                return str(ending)
 
     def _finish(self, ending: str) -> dict[str, Any]:
         from resample.report.files import write_report

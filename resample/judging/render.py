@@ -80,7 +80,7 @@ def prefix_blocks(prefix: Prefix, view: View) -> list[Block]:
     for index, message in enumerate(messages):
         role = "tool" if agent.is_output(messages, index) else message["role"]
         if role == "assistant":
-            blocks += _agent_blocks(f"message {index} agent", message, view)
+            blocks += agent_blocks(f"message {index} agent", message, view)
         elif role != "tool" or view is not View.REASONING:
             who = "harness" if index in prefix.harness else role
             blocks.append(Block(f"message {index} {who}", text_of(message)))
@@ -91,7 +91,7 @@ def rollout_blocks(rollout: Rollout, view: View) -> list[Block]:
     """The turn to be judged, step by step, numbered from 1."""
     blocks: list[Block] = []
     for number, step in enumerate(rollout.steps, start=1):
-        blocks += _agent_blocks(f"step {number}", step.message, view)
+        blocks += agent_blocks(f"step {number}", step.message, view)
         if view is not View.REASONING:
             blocks += [Block(f"step {number} {_WORDS.get(m['role'], m['role'])}", text_of(m)) for m in step.outputs]
     return blocks
@@ -101,7 +101,8 @@ _WORDS = {"tool": "output", "function": "output", "user": "output"}
 """Within a turn nobody else speaks: what is carried in the user's role there are outputs."""
 
 
-def _agent_blocks(label: str, message: Message, view: View) -> list[Block]:
+def agent_blocks(label: str, message: Message, view: View) -> list[Block]:
+    """What the agent wrote in a message: its reasoning, its text and its calls, each under the label and its kind."""
     blocks: list[Block] = []
     if view is not View.ACTIONS and (reasoning := reasoning_of(message)):
         blocks.append(Block(f"{label} reasoning", reasoning))

@@ -28,6 +28,9 @@ class StandInSettings:
     judge_specificity: float = 1.0
     """Chance that the judge does not report a category that is not there; per category and rollout."""
 
+    simulator_faults: float = 0.0
+    """Chance that an output is one that cannot be right: an apology, a fence around it, a word of being simulated."""
+
     def __post_init__(self) -> None:
         known = phrasebook().categories
         for category, rate in self.rates.items():
@@ -37,6 +40,7 @@ class StandInSettings:
         _check("correlation", self.correlation)
         _check("judge.sensitivity", self.judge_sensitivity)
         _check("judge.specificity", self.judge_specificity)
+        _check("simulator.faults", self.simulator_faults)
 
     def rates_of(self, model: str) -> dict[str, float]:
         """The planted rate of every category for a model name; an unknown name acts as `default`."""

@@ -19,6 +19,12 @@ SIMULATOR_OPENING = "You produce the output of a tool call."
 """How the first system message of a simulator's prompt begins."""
 
 _CALL = re.compile(r"([A-Za-z_][\w.-]*)?[\s:`(\"]*(\{.*\})", re.DOTALL)
+_CALL_LABEL = re.compile(r"call \d+")
+_FAULTS = (
+    "I'm sorry, but I cannot run this. Here is a simulated output:\n{}",
+    "```\n{}\n```",
+    "As an AI, I do not have access to this environment.",
+)
 _LAST_LINES = 40
 _FILES = ("README.md", "app.py", "config.yaml", "notes.txt", "report.csv", "setup.cfg", "utils.py", "main.go")
 _LINES = (
@@ -41,10 +47,18 @@ class _Call(NamedTuple):
 
 def answer(request: dict[str, Any], settings: StandInSettings) -> Message:
     """The output of the call that stands last in the last user message."""
-    text = next((text_of(m) for m in reversed(request["messages"]) if m["role"] == "user"), "")
-    call = _last_call(text)
-    source = draw.generator("simulator", settings.seed, request.get("seed"), text)
-    return {"role": "assistant", "content": _output(call, source)}
+    asked = [text_of(m) for m in request["messages"] if m["role"] == "user"]
+    call = _last_call(next((text for text in reversed(asked) if _has_call(text)), asked[-1] if asked else ""))
+    source = draw.generator("simulator", settings.seed, request.get("seed"), asked[-1] if asked else "")
+    output = _output(call, source)
+    if source.random() < settings.simulator_faults:
+        output = source.choice(_FAULTS).format(output)
+    return {"role": "assistant", "content": output}
+
+
+def _has_call(text: str) -> bool:
+    """After it there may be a second ask, which names the faults of the first answer."""
+    return any(_CALL_LABEL.match(block.label) for block in unfence(text))
 
 
 def _last_call(text: str) -> _Call:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from resample.types import ChatModel
-from simulators.experience import Experience
+from simulators.experience import Experience, Turns
 from simulators.fidelity.cases import Case
 from simulators.fidelity.discriminator import Settings, discriminate
 from simulators.fidelity.replayed import evidence, identity, reconstruction
@@ -27,9 +27,13 @@ async def measure(
     settings: Settings,
     snapshots: Snapshots,
     progress: Callable[[int], None] = lambda done: None,
+    others: Turns | None = None,
 ) -> dict[str, Any]:
-    """One object per measure, as JSON. `simulator` and `judge` are asked for `discriminator` only."""
-    experience = Experience(lambda: [(case.prefix, case.original) for case in cases])
+    """One object per measure, as JSON. `simulator` and `judge` are asked for `discriminator` only.
+
+    `others` reads the transcripts that serve as examples; by default those of the cases.
+    """
+    experience = Experience(others or (lambda: [(case.prefix, case.original) for case in cases]))
     workspace = Workspace(lambda: experience.library, snapshots)
 
     def written(model: ChatModel | None) -> LLMSimulator:

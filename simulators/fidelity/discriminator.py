@@ -20,7 +20,18 @@ from resample.judging.render import Block, View, fence, prefix_blocks
 from resample.prompts import read_prompt
 from resample.seeds import derive
 from resample.stats.binomial import proportion
-from resample.types import ChatModel, ChatRequest, Message, ModelError, Role, Shared, SimulatorError, ToolCall
+from resample.types import (
+    BudgetSpent,
+    ChatModel,
+    ChatRequest,
+    Message,
+    ModelError,
+    Role,
+    RunStopped,
+    Shared,
+    SimulatorError,
+    ToolCall,
+)
 from simulators.fidelity.cases import Case
 from simulators.fidelity.replayed import tell
 from simulators.fidelity.tally import Tally
@@ -122,8 +133,10 @@ async def _pairs(case: Case, wanted: frozenset[int], simulator: Standard, failed
         assert real is not None
         try:
             pairs.append(_Pair(case, at, real, (await session.answer(call)).content))
-        except (SimulatorError, ModelError) as error:
-            failed[f"simulator: {type(error).__name__}"] += 1
+        except ModelError as error:
+            failed[f"simulator: {error.fault}"] += 1
+        except (SimulatorError, RunStopped) as error:
+            failed[f"simulator: {_reason(error)}"] += 1
     return pairs
 
 
@@ -168,9 +181,15 @@ async def _ask(pair: _Pair, real_first: bool, judge: ChatModel, seed: int, faile
         return _Answer((given["real"] == "A") == real_first, str(given["tell"]))
     except ModelError as error:
         failed[f"discriminator: {error.fault}"] += 1
+    except RunStopped as error:
+        failed[f"discriminator: {_reason(error)}"] += 1
     except (orjson.JSONDecodeError, KeyError, TypeError):
         failed["discriminator: unparseable"] += 1
     return None
+
+
+def _reason(error: Exception) -> str:
+    return "budget spent" if isinstance(error, BudgetSpent) else str(error).partition(":")[0]
 
 
 def _conversation(pair: _Pair) -> list[Block]:
