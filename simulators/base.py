@@ -6,11 +6,25 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from resample.actions import begins_turn, style_in
-from resample.types import Message, Prefix, SimulatorError, ToolCall
+from resample.types import Message, Prefix, SimulatorError, Source, ToolCall, ToolOutput
 
 
 class Unknown(SimulatorError):
     """This simulator cannot be sure of the answer: ask the next one, never guess."""
+
+
+LOST = "lost"
+"""Marks the output of a call that was made, and whose output nobody has."""
+
+
+def never_ran(output: ToolOutput) -> bool:
+    """Did the call not come to a tool at all?"""
+    return output.source is Source.HARNESS or output.mark in ("rate_limit", "transient")
+
+
+def may_have_run(output: ToolOutput) -> bool:
+    """Is it not known what came of the call?"""
+    return output.mark in ("timeout", LOST)
 
 
 class Knows(Protocol):

@@ -32,7 +32,7 @@ from resample.types import (
     ToolCall,
     ToolOutput,
 )
-from simulators.base import Knows, RecordedCall, recorded_calls
+from simulators.base import LOST, Knows, RecordedCall, recorded_calls
 from simulators.form import Form
 from simulators.similar import Corpus, Example, pick
 
@@ -204,6 +204,8 @@ class LLMSession:
     def hear(self, call: ToolCall, output: ToolOutput) -> None:
         """Keep account of a call that was answered, here or on a truer rung."""
         self._calls += 1
+        if output.mark == LOST:
+            return
         self._history.append(fence(self._seed, _exchange(self._calls, call, output.content)))
 
     async def _ask(self, messages: Sequence[Message]) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, ToolSchema
-from simulators.base import RecordedCall, Unknown, recorded_calls, recorded_turns
+from simulators.base import RecordedCall, Unknown, may_have_run, never_ran, recorded_calls, recorded_turns
 from simulators.effects import NOTHING, Touched, touched, without_effect
 from simulators.operations import is_change, operation
 from simulators.workspace.observe import has_failed
@@ -47,10 +47,12 @@ class _Account:
 
     def add(self, call: ToolCall, output: ToolOutput | None) -> None:
         touched = self.touched(call)
-        if output is not None and output.source is Source.HARNESS:
-            touched = touched._replace(writes=NOTHING, makes_files=False, cwd=self.cwd)  # it never came to a tool
+        if output is not None and never_ran(output):
+            touched = touched._replace(writes=NOTHING, makes_files=False, cwd=self.cwd)
         elif output is not None:
             touched = without_effect(call, touched, output.content)
+        if output is not None and may_have_run(output):
+            output = None
         failed = output is not None and not is_change(call) and _says_that_it_failed(call, output.content)
         self.made.append(_Made(touched, output, self.turn, failed))
         self.cwd = touched.cwd

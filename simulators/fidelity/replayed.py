@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from resample.types import Hears, SimulatorSession, Source, ToolCall, ToolOutput, ToolSimulator
-from simulators.base import Unknown
+from simulators.base import LOST, Unknown
 from simulators.fidelity.cases import Case, is_declined
 from simulators.fidelity.tally import Tally
 from simulators.ladder import Ladder, LadderSession, Standard
@@ -116,5 +116,6 @@ async def _asked(session: SimulatorSession, call: ToolCall) -> ToolOutput | None
 
 def tell(session: SimulatorSession, call: ToolCall, real: str | None) -> None:
     """What the environment really gave; where the log has nothing, the call is only known to have been made."""
-    if real is not None and isinstance(session, Hears):
-        session.hear(call, ToolOutput(real, Source.RECORDED))
+    if isinstance(session, Hears):
+        lost = ToolOutput("", Source.OTHER, LOST)
+        session.hear(call, lost if real is None else ToolOutput(real, Source.RECORDED))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput
-from simulators.base import recorded_turns
+from simulators.base import may_have_run, never_ran, recorded_turns
 from simulators.files import SOMEWHERE
 from simulators.workspace.forms import Forms, Library
 from simulators.workspace.frames import unframe
@@ -75,5 +75,6 @@ class WorkspaceSession:
 
     def hear(self, call: ToolCall, output: ToolOutput) -> None:
         """A call that was answered elsewhere."""
-        if output.source is not Source.HARNESS:
-            self._world.observe(call, output.content, output.source is Source.RECORDED)
+        if not never_ran(output):
+            text = None if may_have_run(output) else output.content
+            self._world.observe(call, text, output.source is Source.RECORDED)
