@@ -51,7 +51,9 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
         ("Write", {"file_path": path, "content": "pwned"})
         for path in ("/tmp/owned", "../../tmp/owned", "/srv/repo/link")
     ),
-    ("bash", {"command": "cat /srv/repo/a.txt; ls /srv/repo; cat /tmp/owned"}),
+    ("bash", {"command": "cat /srv/repo/a.txt"}),
+    ("bash", {"command": "cat /srv/repo/link"}),
+    ("bash", {"command": "ls /srv/repo/outside; grep -r root /srv/repo"}),
 ]
 
 events: list[tuple[str, list[str]]] = []
@@ -68,11 +70,13 @@ async def play(snapshot: str) -> list[str]:
     before = [USER, acting(tool_call("bash", {"command": "pwd"}, "c1")), output("/srv/repo", "c1")]
     workspace = {"path": snapshot, "root": "/srv/repo"}
     ladder = standard_ladder(ScriptedModel(lambda _: reply("denied")), workspace=workspace)
-    session = ladder.open(prefix_of(*before, tools=TOOLS), (), 1)
+    prefix = prefix_of(*before, tools=TOOLS)
+    together = ladder.open(prefix, (), 1)
     answers = []
     for name, arguments in CALLS:
         call = style("tools").calls(acting(tool_call(name, json.dumps(arguments))))[0]
-        answers.append((await session.answer(call)).content)
+        for session in (ladder.open(prefix, (), 1), together):  # by itself, and after all that came before it
+            answers.append((await session.answer(call)).content)
     return answers
 
 

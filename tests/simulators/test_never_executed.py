@@ -61,6 +61,7 @@ def test_hostile_calls_reach_nothing(snapshot: Path):
     before = sorted((path.name, path.stat().st_mtime_ns) for path in snapshot.parent.rglob("*") if path.is_file())
     answers, events = watched(snapshot)
     assert touched(events, snapshot) == []
+    assert "one\ntwo" in answers, "the snapshot is read"
     assert "SECRET" not in "".join(answers)
     assert "root:" not in "".join(answers)
     after = sorted((path.name, path.stat().st_mtime_ns) for path in snapshot.parent.rglob("*") if path.is_file())
