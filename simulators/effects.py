@@ -15,6 +15,7 @@ from simulators.operations import (
     Note,
     Operation,
     Other,
+    Patch,
     Read,
     Refused,
     Shell,
@@ -24,6 +25,7 @@ from simulators.operations import (
 from simulators.shell.effects import effects as shell_effects
 from simulators.shell.syntax import parse
 from simulators.workspace.observe import has_failed
+from simulators.workspace.patch import paths
 
 ANYTHING = None
 NOTHING: frozenset[str] = frozenset()
@@ -95,6 +97,8 @@ def touched(
         case Write() | Edit() | Insert() if asked.path is not None:
             path = resolve(asked.path, cwd)
             return Touched((call.name, path, *asked[1:]), frozenset({path}), frozenset({path}), cwd=cwd, of_files=True)
+        case Patch():
+            return _patch(call.name, asked, cwd, elsewhere)
         case Shell():
             return _shell(call.name, asked, cwd, elsewhere)
         case Refused():
@@ -108,8 +112,16 @@ def touched(
 def without_effect(call: ToolCall, touched: Touched, output: str) -> Touched:
     """The same call, known to have failed: it has changed nothing."""
     asked = operation(call)
-    failed = isinstance(asked, Write | Edit | Insert) and has_failed(asked, output)
+    failed = isinstance(asked, Write | Edit | Insert | Patch) and has_failed(asked, output)
     return touched._replace(writes=NOTHING) if failed else touched
+
+
+def _patch(name: str, asked: Patch, cwd: str | None, elsewhere: Sequence[str | None]) -> Touched:
+    where, *others = (each if asked.cwd is None else resolve(asked.cwd, each) for each in (cwd, *elsewhere))
+    named = frozenset(resolve(path, place) for place in (where, *others) for path in paths(asked.text))
+    key = (name, asked.text, where)
+    after = where if asked.moves else cwd
+    return Touched(key, named or ANYTHING, named or ANYTHING, cwd=after, of_files=True)
 
 
 def _shell(name: str, asked: Shell, cwd: str | None, elsewhere: Sequence[str | None]) -> Touched:

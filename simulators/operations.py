@@ -6,6 +6,7 @@ format of the log.
 
 from __future__ import annotations
 
+import posixpath
 import re
 import shlex
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,8 @@ from typing import Any, NamedTuple
 import yaml
 
 from resample.types import ToolCall
+from simulators.shell.syntax import parse
+from simulators.shell.tree import Script, Simple
 
 
 class Read(NamedTuple):
@@ -81,6 +84,16 @@ class Create(NamedTuple):
     path: str
 
 
+class Patch(NamedTuple):
+    """Apply a patch, in the form that Codex gives them (`*** Begin Patch`)."""
+
+    text: str
+    cwd: str | None = None
+    """Where, if the call says so."""
+    moves: bool = False
+    """It is a command that goes there by itself: those that follow may be there too."""
+
+
 class Shell(NamedTuple):
     """Run a command."""
 
@@ -109,7 +122,7 @@ class Other(NamedTuple):
     reads_only: bool
 
 
-Operation = Read | Write | Edit | Insert | Lines | Open | Create | Shell | Note | Refused | Other
+Operation = Read | Write | Edit | Insert | Lines | Open | Create | Patch | Shell | Note | Refused | Other
 
 _PATHS = ("file_path", "path", "absolute_path", "filePath", "filename", "file", "target_file", "notebook_path")
 _OLD = ("old_string", "old_str", "oldText", "oldString", "old_text", "search")
@@ -119,6 +132,9 @@ _COMMANDS = ("command", "cmd", "script")
 _LOOKING = frozenset({"find_file", "search_file", "search_dir", "goto", "scroll_up", "scroll_down", "set_cursors"})
 """Commands of an editor in the shell that only show something."""
 _SPAN = re.compile(r"(\d{1,9}):(\d{1,9})")
+_PATCHERS = ("apply_patch", "applypatch")
+_PATCHES = ("input", "patch", "text")
+_PATCH = "*** Begin Patch"
 _CWDS = ("workdir", "cwd", "working_directory", "dir_path")
 _WORDS = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _SHELLS = re.compile(r"bash|shell|terminal|exec|command|(^|_)sh($|_)", re.IGNORECASE)
@@ -128,13 +144,19 @@ _SHELL_NAMES = frozenset({"bash", "sh", "zsh", "/bin/bash", "/bin/sh", "/usr/bin
 def operation(call: ToolCall) -> Operation:
     """What a call asks for."""
     arguments = call.parsed or {}
-    found = _editor(arguments) or _edit(arguments) or _window(call.name, arguments) or _shell(call.name, arguments)
-    return found or _file(call.name, arguments) or _note(call) or Other(_reads_only(call.name))
+    found = _patch(call.name, arguments) or _editor(arguments) or _edit(arguments) or _window(call.name, arguments)
+    return (
+        found
+        or _shell(call.name, arguments)
+        or _file(call.name, arguments)
+        or _note(call)
+        or Other(_reads_only(call.name))
+    )
 
 
 def is_change(call: ToolCall) -> bool:
     """Does it ask for a change to a file?"""
-    return isinstance(operation(call), Write | Edit | Insert | Lines | Create)
+    return isinstance(operation(call), Write | Edit | Insert | Lines | Create | Patch)
 
 
 def windowed(shell: Shell) -> Operation:
@@ -158,6 +180,13 @@ def windowed(shell: Shell) -> Operation:
 
 def _unquoted(word: str) -> str:
     return word.strip("\"'")
+
+
+def _patch(name: str, arguments: Mapping[str, Any]) -> Operation | None:
+    text = _text(arguments, _PATCHES)
+    if text is None or _PATCH not in text or not name.lower().replace("-", "_").endswith(_PATCHERS):
+        return None
+    return Patch(text, _text(arguments, _CWDS))
 
 
 def _window(name: str, arguments: Mapping[str, Any]) -> Operation | None:
@@ -228,12 +257,61 @@ def _shell(name: str, arguments: Mapping[str, Any]) -> Operation | None:
     command = next((arguments[key] for key in _COMMANDS if arguments.get(key)), None)
     if command is None or not _SHELLS.search(name):
         return None
+    match command:
+        case [word, str(text)] if word in _PATCHERS and _PATCH in text:
+            return Patch(text, _text(arguments, _CWDS))
     if isinstance(command, list):
         command = _joined(command)
     if not isinstance(command, str):
         return None
     background = arguments.get("run_in_background") is True or arguments.get("is_background") is True
-    return Shell(command, _text(arguments, _CWDS), background)
+    shell = Shell(command, _text(arguments, _CWDS), background)
+    return _patching(shell) or shell
+
+
+def _patching(shell: Shell) -> Patch | None:
+    """A command that does nothing but apply a patch, after a `cd` or without."""
+    if _PATCH not in shell.command or shell.background:
+        return None
+    match _simple(parse(shell.command)):
+        case [patcher]:
+            text = _patch_of(patcher, shell.command)
+            return None if text is None else Patch(text, shell.cwd)
+        case [Simple(words=[cd, to], redirects=()), patcher] if cd.literal == "cd":
+            text = _patch_of(patcher, shell.command)
+            if text is None or not to.literal or to.literal.startswith("-"):
+                return None
+            return Patch(text, posixpath.join(shell.cwd or "", to.literal), moves=shell.cwd is None)
+    return None
+
+
+def _simple(script: Script | None) -> list[Simple]:
+    """The commands, if they are nothing but simple ones that run as long as all goes well."""
+    commands: list[Simple] = []
+    for number, (joiner, pipeline) in enumerate(script.steps if script is not None else ()):
+        match pipeline.commands:
+            case (Simple(assignments=()) as command,) if not pipeline.negated and (number == 0 or joiner == "&&"):
+                commands.append(command)
+            case _:
+                return []
+    return commands
+
+
+def _patch_of(command: Simple, source: str) -> str | None:
+    """The patch that a command is given; None if it is not certain, or another command."""
+    words = [word.literal for word in command.words]
+    others = words[1:]
+    if not words or words[0] not in _PATCHERS:
+        return None
+    match command.redirects:
+        case () if len(others) == 1:
+            text = others[0]
+        case (redirect,) if not others and redirect.operator == "<<" and redirect.descriptor in (None, 0):
+            # Harnesses that run it themselves take the text as it is written, a shell may not.
+            text = redirect.target.literal if (redirect.target.literal or "") in source else None
+        case _:
+            return None
+    return text if text is not None and _PATCH in text else None
 
 
 def _joined(words: list[Any]) -> str | None:

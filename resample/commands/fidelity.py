@@ -161,6 +161,7 @@ def _remarks(name: str, measured: Mapping[str, Any]) -> Iterator[str]:
         sources = ", ".join(f"{source} {count:,}" for source, count in measured["by_source"].items()) or "none"
         wrong = f"{measured['with_wrong']} of {measured['transcripts']}"
         yield f"answered by: {sources}; transcripts with a wrong answer: {wrong}"
+        yield f"right in at least {measured['right_one_sided']:.1%} of what is answered (one-sided, 95 %)"
     if name == "discriminator":
         controls = measured["controls"]
         yield measured["statement"]

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from resample.stats.binomial import clopper_pearson
 from resample.types import Hears, SimulatorSession, Source, ToolCall, ToolOutput, ToolSimulator
 from simulators.base import LOST, Unknown
 from simulators.fidelity.cases import Case, is_declined
@@ -71,7 +72,9 @@ async def reconstruction(cases: Iterable[Case], workspace: Workspace) -> dict[st
             if given is None:
                 tell(session, call, real)
     with_wrong = tally.transcripts(lambda counts: counts["wrong"] > 0)
-    return tally.result(by_source=dict(sources), with_wrong=with_wrong, declined=declined)
+    result = tally.result(by_source=dict(sources), with_wrong=with_wrong, declined=declined)
+    low = clopper_pearson(result["right"], result["answered"], 0.05, 0.05).low
+    return result | {"right_one_sided": low}
 
 
 async def evidence(cases: Iterable[Case], workspace: Workspace, written: LLMSimulator) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, Files, NotThere
-from simulators.shell import builtin, changing, grep, lines, listing, reading, sed
+from simulators.shell import builtin, changing, git, grep, lines, listing, reading, sed
 from simulators.shell.expand import fields, one
 from simulators.shell.state import HOMELESS, LARGEST, Chunk, CommandFunction, Io, Outcome, Shell, Touching
 from simulators.shell.syntax import parse
@@ -16,7 +16,7 @@ from simulators.shell.tree import Command, Group, Opaque, Pipeline, Redirect, Sc
 __all__ = ["Outcome", "Shell", "run"]
 
 COMMANDS: dict[str, CommandFunction] = {
-    **builtin.COMMANDS, **changing.COMMANDS, **grep.COMMANDS, **lines.COMMANDS, **listing.COMMANDS,
+    **builtin.COMMANDS, **changing.COMMANDS, **git.COMMANDS, **grep.COMMANDS, **lines.COMMANDS, **listing.COMMANDS,
     **reading.COMMANDS, **sed.COMMANDS,
 }  # fmt: skip
 _ORDERLESS = ("sort", "wc")

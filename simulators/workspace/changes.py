@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, File, Files, Kind, NotThere, resolve
-from simulators.operations import Create, Edit, Insert, Lines, Open, Operation, Read, Replacement, Write
+from simulators.operations import Create, Edit, Insert, Lines, Open, Operation, Patch, Read, Replacement, Write
 from simulators.workspace.blocks import Page, find_block
 from simulators.workspace.forms import Told
+from simulators.workspace.patch import Add, Change, Delete, Missing, Section, Update, apply, is_distinct, parse
 from simulators.workspace.python import is_sound
 
 
@@ -25,6 +27,10 @@ class Place(NamedTuple):
     def resolve(self, path: str) -> str:
         """A path as it is known."""
         return resolve(path, self.cwd, self.home)
+
+    def within(self, directory: str | None) -> Place:
+        """The same, from another directory if one is named."""
+        return self if directory is None else self._replace(cwd=self.resolve(directory))
 
 
 class Done(NamedTuple):
@@ -54,6 +60,8 @@ def carry_out(operation: Operation, files: Files, place: Place) -> Done:
             return _open(operation, files, place)
         case Create():
             return _create(operation, files, place)
+        case Patch():
+            return _patch(operation, files, place)
     raise Unknown("no operation on a file")
 
 
@@ -202,7 +210,7 @@ def replace(file: File, replacement: Replacement) -> Replaced | str | int:
         if times == 0 and not whole and not _is_as_viewed(old):
             raise Unknown("the text may stand in lines that are not known")
         return times if times else "not found"
-    if not whole and (every or not _is_distinct(old, file)):
+    if not whole and (every or not is_distinct(old, file)):
         raise Unknown("the text may also stand in lines that are not known")
     first, _, text = next(place for place in places if place[1])
     start = first + text[: text.index(old)].count("\n")
@@ -214,19 +222,6 @@ def _is_as_viewed(text: str) -> bool:
     """Was it copied from a viewer, with the numbers of its lines? Then no file has it."""
     block = find_block(text)
     return block is not None and block.style.width > 0 and block.style.separator in ("→", "\t")
-
-
-def _is_distinct(text: str, file: File) -> bool:
-    """Is it improbable that this stands once more in the lines that are not known?
-
-    An editor would refuse it then. Of the edits in real sessions it did so with 1.4 % of those of which this was open,
-    and with none of those where nearly all of the file that had been shown was known.
-    """
-    return len(text) >= _DISTINCT or len(file.lines) >= _NEARLY_ALL * max(file.lines)
-
-
-_DISTINCT = 150
-_NEARLY_ALL = 0.8
 
 
 def _runs(file: File) -> Iterator[tuple[int, str]]:
@@ -271,6 +266,54 @@ def _insert(insert: Insert, files: Files, place: Place) -> Done:
     changed = File.of("\n".join([*lines[: insert.line], *put, *lines[insert.line :]]))
     page = Page(changed, {"start": insert.line + 1, "end": insert.line + len(put)})
     return Done(Told("done", facts, page), lambda: files.change(place.resolve(insert.path), changed))
+
+
+# -- patches --------------------------------------------------------------------------------------------------------
+
+
+def _patch(patch: Patch, files: Files, place: Place) -> Done:
+    sections = parse(patch.text)
+    if sections is None:
+        raise Unknown("a patch that is malformed: tools differ in what they say")
+    there = place.within(patch.cwd)
+    try:
+        applied = apply(sections, files, there.resolve)
+    except NotThere as error:
+        return Done(Told(f"it is {error.kind}", {"resolved": error.path}))
+    if isinstance(applied, Missing):
+        return Done(_missing(applied, there))
+    return Done(patched(sections), lambda: _put(applied, files))
+
+
+def _put(changes: list[Change], files: Files) -> None:
+    for path, file in changes:
+        if file is None:
+            files.remove(path)
+        else:
+            files.change(path, file)
+
+
+def patched(sections: Iterable[Section]) -> Told:
+    """What is told of a patch that was applied: what it added, then what it changed, then what it removed."""
+    marks = {Add: "A", Update: "M", Delete: "D"}
+    named = [(marks[type(section)], getattr(section, "target", None) or section.path) for section in sections]
+    named.sort(key=lambda each: "AMD".index(each[0]))
+    listing = "".join(f"{mark} {path}\n" for mark, path in named)
+    facts = {"listing": listing, "chomped listing": listing[:-1], "paths": "\n".join(path for _, path in named)}
+    return Told("done", facts | _in_json(facts))
+
+
+def _missing(missing: Missing, place: Place) -> Told:
+    lines = "\n".join(missing.hunk.old)
+    facts = path_facts(missing.path, place)
+    facts |= {"context": missing.hunk.context or ""} if missing.is_context else {"old": lines}
+    return Told("context not found" if missing.is_context else "not found", facts | _in_json(facts))
+
+
+def _in_json(facts: dict[str, str]) -> dict[str, str]:
+    """The facts as they stand in a string of JSON, where that differs."""
+    escaped = {f"{name} in JSON": json.dumps(value, ensure_ascii=False)[1:-1] for name, value in facts.items()}
+    return {name: value for name, value in escaped.items() if value != facts[name.removesuffix(" in JSON")]}
 
 
 # -- an editor with a window ----------------------------------------------------------------------------------------

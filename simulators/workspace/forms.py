@@ -22,6 +22,8 @@ _SHARE = 0.8
 """Of the latest outputs, so many have to be of one form."""
 _SETTLED = 3
 """Or as many in a row."""
+_PLAIN = "Note"
+"""Of these operations the acknowledgement is a sentence by itself, in no frame of the harness."""
 _ENOUGH = 2
 _NEARLY_ALL = 0.9
 _CLUSTERS = 64
@@ -226,7 +228,7 @@ class Library:
         kin = [other for other in shown if own.keys() & self._of[other].keys() and _alike(own, self._of[other])]
         if len(kin) >= _ENOUGH:
             return _common_form([template for other in kin for template in shown[other]], 1.0)
-        if own.keys() & {key for other in shown for key in self._of[other]}:
+        if own.keys() & {key for other in shown for key in self._of[other]} and key[1] != _PLAIN:
             return None  # harnesses that can be compared word their outputs in another way
         return _common_form([template for each in shown.values() for template in each], _NEARLY_ALL)
 

@@ -19,9 +19,10 @@ from resample.prepare.tokens import rough_count
 from resample.types import ToolCall
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, File, Kind, NotThere
-from simulators.operations import Shell, operation
+from simulators.operations import Patch, Shell, operation
 from simulators.shell.lexer import raw_words
 from simulators.shell.scan import Unmodelled
+from simulators.workspace.patch import paths as patch_paths
 from simulators.workspace.world import World
 
 _MOST_FILES = 8
@@ -56,14 +57,17 @@ def about(call: ToolCall, world: World, room: int, count: Count = rough_count) -
 
 def _paths(call: ToolCall, world: World) -> Iterator[str]:
     """Paths that the call names, and of which something is known."""
-    asked = operation(call)
-    if isinstance(asked, Shell):
+    asked, place = operation(call), world.place
+    if isinstance(asked, Patch):
+        place = place if asked.cwd is None else place.within(asked.cwd)
+        named = patch_paths(asked.text)
+    elif isinstance(asked, Shell):
         named = _words(asked.command)
     else:
         named = [value for value in (call.parsed or {}).values() if isinstance(value, str) and len(value) < 4096]
     for word in named:
         if word and "\n" not in word and "\0" not in word:
-            path = world.place.resolve(word)
+            path = place.resolve(word)
             kind = world.files.kind(path)
             if kind is not Kind.UNKNOWN and (kind is not Kind.ABSENT or re.search(r"[./]", word)):
                 yield path

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 
 from simulators.base import Unknown
 from simulators.files import File, Files, Kind, NotThere
-from simulators.operations import Create, Edit, Insert, Lines, Open, Operation, Read, Write
+from simulators.operations import Create, Edit, Insert, Lines, Open, Operation, Patch, Read, Write
 from simulators.workspace.blocks import Block, find_block
-from simulators.workspace.changes import Done, Place, carry_out
+from simulators.workspace.changes import Done, Place, carry_out, patched
 from simulators.workspace.forms import Told
+from simulators.workspace.frames import unframe
+from simulators.workspace.patch import Add, Delete, Section, Update, parse, paths
 
 _FAILED = re.compile(
     r"<tool_use_error>|\b(error(s|ed)?|fail(ed|s|ure)?|no|not|non-\w+|invalid|cannot|can't|unable|denied|reject(ed)?|"
@@ -18,6 +20,8 @@ _FAILED = re.compile(
     re.IGNORECASE,
 )
 _ABSENT = re.compile(r"no such file|not found|does not exist|doesn't exist|enoent", re.IGNORECASE)
+_DIFFERS = re.compile(r"failed to (find|read)|expected lines|no such file|not found|not exist", re.IGNORECASE)
+"""Words of a patch that failed since the files are others than it takes them to be."""
 _SHORTENED = re.compile(
     r"truncated|response clipped|lines omitted|output too large|characters omitted|more lines|lines not shown", re.I
 )
@@ -35,6 +39,8 @@ def may_be_shortened(output: str) -> bool:
 
 def has_failed(operation: Operation, output: str) -> bool:
     """Does this say that the call was not carried out? Only for what is acknowledged in a first line of its own."""
+    if isinstance(operation, Patch):
+        return _was_applied(output) is False
     first = output.strip().split("\n", 1)[0]
     for path in (getattr(operation, "path", None), getattr(operation, "command", None)):
         if path:
@@ -46,6 +52,8 @@ def observe(operation: Operation, output: str, files: Files, place: Place) -> To
     """Bring the files up to date with what a call really gave: what it told; None if that is not known."""
     if isinstance(operation, Read | Open):
         return _observe_read(operation, output, files, place)
+    if isinstance(operation, Patch):
+        return _observe_patch(operation, output, files, place)
     done = _expected(operation, files, place)
     failed = has_failed(operation, output)
     if done is not None and (done.commit is None) == failed and not _contradicts(output, done.told):
@@ -135,6 +143,64 @@ def _kept(lines: Mapping[int, str], block: Block, growth: int | None) -> dict[in
     before = {number: line for number, line in lines.items() if number < block.first}
     after = {number + growth: line for number, line in lines.items() if number + growth > block.last}
     return before | after
+
+
+# -- patches --------------------------------------------------------------------------------------------------------
+
+
+def _was_applied(output: str) -> bool | None:
+    """Does the output say that a patch was applied? None where it does not tell."""
+    framed = unframe(output)
+    if framed.code is not None:
+        return framed.code == 0
+    first = re.sub(r"\S*[/\\]\S*", "", framed.body.strip().split("\n", 1)[0])
+    if first.lower().startswith("success"):
+        return True
+    if _FAILED.search(first):
+        return False
+    return True if re.search(r"\bsuccess", first, re.IGNORECASE) else None
+
+
+def _observe_patch(patch: Patch, output: str, files: Files, place: Place) -> Told | None:
+    applied, done, sections = _was_applied(output), _expected(patch, files, place), parse(patch.text)
+    if done is not None and applied == (done.commit is not None):
+        if done.commit is not None:
+            done.commit()
+        return done.told
+    there = place.within(patch.cwd)
+    if applied is False:
+        if done is not None and _DIFFERS.search(output):  # what is known of the files is not right
+            _forget(patch, files, there)
+        return None
+    _forget(patch, files, there)
+    if not applied or sections is None:
+        return None
+    for section in sections:
+        _see_patched(section, files, there)
+    return patched(sections)
+
+
+def _forget(patch: Patch, files: Files, place: Place) -> None:
+    named = paths(patch.text)
+    for path in named:
+        files.forget(place.resolve(path))
+    if not named:
+        files.forget_all()
+
+
+def _see_patched(section: Section, files: Files, place: Place) -> None:
+    """What the patch itself tells of a file, of which too little was known."""
+    path = place.resolve(section.path)
+    match section:
+        case Add():
+            files.change(path, File.of(section.text))
+        case Delete():
+            files.see_kind(path, Kind.ABSENT)
+        case Update(target=None):
+            files.see_kind(path, Kind.FILE)
+        case Update(target=str(target)):
+            files.see_kind(path, Kind.ABSENT)
+            files.see_kind(place.resolve(target), Kind.FILE)
 
 
 # -- reads ----------------------------------------------------------------------------------------------------------

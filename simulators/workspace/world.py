@@ -7,7 +7,7 @@ import re
 from resample.types import ToolCall
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, Files, Kind, NotThere, resolve
-from simulators.operations import Note, Open, Operation, Other, Read, Refused, Shell, operation, windowed
+from simulators.operations import Note, Open, Operation, Other, Patch, Read, Refused, Shell, operation, windowed
 from simulators.shell.effects import effects
 from simulators.shell.learn import learn
 from simulators.shell.run import Outcome, run
@@ -16,6 +16,7 @@ from simulators.workspace.changes import Done, Place, carry_out
 from simulators.workspace.forms import Forms, Told
 from simulators.workspace.frames import Framed, assumed, told_by, unframe
 from simulators.workspace.observe import has_failed, observe
+from simulators.workspace.patch import paths
 from simulators.workspace.python import only_computes
 
 _LAST_NUMBER = re.compile(r"\d+(?!.*\d)", re.DOTALL)
@@ -30,6 +31,8 @@ class World:
         self.files = files or Files()
         self.forms = forms or Forms()
         self.shell = ShellState(cwd, None, {})
+        self._home = cwd
+        """The directory that the agent began in."""
         self._open_file: str | None = None
         self._cwd_is_told = False
         """Does the harness tell where the agent is?"""
@@ -44,7 +47,7 @@ class World:
 
     def fork(self) -> World:
         """A copy that changes by itself."""
-        copy = World(self.files.fork(), self.forms.fork())
+        copy = World(self.files.fork(), self.forms.fork(), self._home)
         copy.shell = self.shell.fork()
         copy._open_file, copy._has_window, copy._proven = self._open_file, self._has_window, self._proven
         copy._latest, copy._cwd_is_told = dict(self._latest), self._cwd_is_told
@@ -65,8 +68,7 @@ class World:
         text = self.forms.output(_key(call, asked), done.told)
         before = self.shell.cwd
         self._do(done)
-        if isinstance(asked, Shell):
-            self._doubt_directory(before)
+        self._follow(asked, before)
         if isinstance(asked, Note):
             self._latest[call.name] = text
         return text
@@ -94,7 +96,7 @@ class World:
             done = carry_out(asked, self.files, self.place)
         except NotThere as error:
             raise Unknown(str(error)) from None
-        shown = self._shown(self.shell.cwd, done.opens or self._open_file)
+        shown = self._shown(self._after(asked), done.opens or self._open_file)
         return done._replace(told=done.told._replace(facts=shown | done.told.facts))
 
     def _run(self, asked: Shell) -> tuple[Outcome, Files, ShellState]:
@@ -103,6 +105,9 @@ class World:
         files, shell = self.files.fork(), self.shell.fork()
         if asked.cwd is not None:
             shell.cwd = resolve(asked.cwd, shell.cwd, shell.home)
+        for standing in {shell.cwd, self._home}:  # where the agent is, and where it began, is there
+            if standing is not None and files.kind(standing) is Kind.UNKNOWN:
+                files.see_kind(standing, Kind.DIRECTORY)
         outcome = run(asked.command, shell, files)
         if asked.cwd is not None:
             shell = self.shell.fork()
@@ -144,10 +149,9 @@ class World:
             self._lose(asked)
             return
         before = self.shell.cwd
-        framed = unframe(output) if isinstance(asked, Shell) or self._has_window else None
+        framed = unframe(output) if isinstance(asked, Shell | Patch) or self._has_window else None
         told = self._observed(call, asked, output, framed)
-        if isinstance(asked, Shell):
-            self._doubt_directory(before)
+        self._follow(asked, before)
         if framed is not None:
             self._take_state(framed)
         if told is not None and is_real:
@@ -183,7 +187,7 @@ class World:
             self._proven -= outcome.assumes
         if asked.background:
             self._lose(asked)
-        elif self._only_computes(asked):
+        elif self._only_computes(asked) or _was_refused(framed):
             pass
         elif asked.cwd is None:
             learn(asked.command, framed.body, framed.code, self.shell, self.files)
@@ -222,6 +226,17 @@ class World:
         beside = [resolve(f"../{module}{end}", path) for module in modules or () for end in (".py", "")]
         return modules is not None and all(self.files.kind(each) in (Kind.ABSENT, Kind.UNKNOWN) for each in beside)
 
+    def _after(self, asked: Operation) -> str | None:
+        """Where the agent is after a call that has done what it does."""
+        moves = isinstance(asked, Patch) and asked.moves
+        return self.place.within(getattr(asked, "cwd", None)).cwd if moves else self.shell.cwd
+
+    def _follow(self, asked: Operation, before: str | None) -> None:
+        """Where the agent is after a command that may have gone elsewhere."""
+        self.shell.cwd = self._after(asked)
+        if isinstance(asked, Shell | Patch):
+            self._doubt_directory(before)
+
     def _doubt_directory(self, before: str | None) -> None:
         """In some harnesses a `cd` holds for the next call, in others not; only some tell where the agent is."""
         if self.shell.cwd != before and not self._cwd_is_told:
@@ -245,6 +260,10 @@ class World:
             found = effects(asked.command, self.shell.cwd, self.shell.home)
             self._forget(found.writes, found.entries)
             self.shell.cwd = found.cwd
+        elif isinstance(asked, Patch):
+            there = self.place.within(asked.cwd)
+            self._forget(frozenset(map(there.resolve, paths(asked.text))) or None, False)
+            self._follow(asked, self.shell.cwd)
         elif path is not None:
             self.files.forget(self.place.resolve(path))
         else:
@@ -258,6 +277,11 @@ class World:
             self.files.forget(path)
         if entries:
             self.files.forget_entries()
+
+
+def _was_refused(framed: Framed) -> bool:
+    """Could the shell itself not read the command? Then nothing of it was run."""
+    return framed.code != 0 and "syntax error near unexpected token" in framed.body
 
 
 def _same(outcome: Outcome, framed: Framed) -> bool:

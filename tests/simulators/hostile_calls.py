@@ -75,8 +75,8 @@ async def play(snapshot: str) -> list[str]:
     answers = []
     for name, arguments in CALLS:
         call = style("tools").calls(acting(tool_call(name, json.dumps(arguments))))[0]
-        for session in (ladder.open(prefix, (), 1), together):  # by itself, and after all that came before it
-            answers.append((await session.answer(call)).content)
+        answers.append((await ladder.open(prefix, (), 1).answer(call)).content)
+        answers.append((await together.answer(call)).content)
     return answers
 
 

@@ -63,6 +63,7 @@ def test_reconstruction_counts_answers_right_ones_and_wrong_ones():
     result = measured("reconstruction", *cases)
     assert (result["calls"], result["answered"], result["right"], result["wrong"]) == (6, 3, 2, 1)
     assert (result["with_wrong"], result["transcripts"], result["declined"]) == (1, 2, 1)
+    assert result["right_one_sided"] == pytest.approx(0.1354, abs=1e-4)  # of 3, 1 wrong
     assert result["by_source"] == {"workspace": 3}
 
 

@@ -167,6 +167,7 @@ TWO = tar_bytes(two_files)
         (gzip.compress(TWO)[:-20], "ended before"),
         (b"PK\x03\x04" + b"x" * 100, "not a zip"),
     ],
+    ids=["empty", "no archive", "cut off", "cut off in a header", "damaged", "gzip cut off", "no zip"],
 )
 def test_an_archive_that_cannot_be_read_whole_is_refused(tmp_path: Path, content: bytes, says: str) -> None:
     (tmp_path / "x").write_bytes(content)

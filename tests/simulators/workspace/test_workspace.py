@@ -178,6 +178,14 @@ def test_commands_that_leave_sources_alone_leave_them_known():
     assert not unknown(BEFORE, ("bash", {"command": "rm -rf /elsewhere"}), READ_OLD)
 
 
+def test_staging_is_silent_once_it_was_seen_to_be():
+    add = ("bash", {"command": "git add old.txt"})
+    seen = shown(("bash", {"command": "git add -A"}, "(no output)"))[1:]
+    assert unknown(BEFORE, add)
+    assert played([*BEFORE, *seen], add) == ["(no output)"]
+    assert unknown([*BEFORE, *seen], ("bash", {"command": "git commit -m x"}))
+
+
 FAILED = shown(
     *[
         (
