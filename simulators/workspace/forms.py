@@ -74,20 +74,21 @@ def explain(output: str, told: Told) -> Template:
         fitting = rules(block, told.page) if block is not None else None
         if block is not None and fitting:
             facts = told.facts | _around(block.first, block.last, told.page)
-            before, after = _slots(output[: block.start], facts), _slots(output[block.end :], facts)
+            before = _slots(output[: block.start], facts, told.shows)
+            after = _slots(output[block.end :], facts, told.shows)
             return (*before, Shown(block.style, fitting), *after)
-    return _slots(output, told.facts)
+    return _slots(output, told.facts, told.shows)
 
 
-def _slots(text: str, facts: Facts) -> Template:
-    """The text with facts replaced, the longest first."""
+def _slots(text: str, facts: Facts, shows: frozenset[str]) -> Template:
+    """The text with facts replaced, the longest first; where what is shown equals another fact, it is what is shown."""
     parts: list[str | Slot | Shown] = [text] if text else []
     by_value: dict[str, set[str]] = defaultdict(set)
     for name, value in facts.items():
         by_value[value].add(name)
     for value in sorted(by_value, key=lambda value: (-len(value), value)):
         if value:
-            slot = Slot(frozenset(by_value[value]))
+            slot = Slot(frozenset(by_value[value] & shows or by_value[value]))
             parts = [
                 piece for part in parts for piece in (_cut(part, value, slot) if isinstance(part, str) else [part])
             ]

@@ -91,7 +91,9 @@ def told_by(text: str, code: int, place: dict[str, str]) -> Told:
     in_json = {name: json.dumps(facts[name], ensure_ascii=False)[1:-1] for name in ("out", "chomped")}
     facts |= {f"{name} in JSON": value for name, value in in_json.items() if value != facts[name]}
     outcome = "succeeded" if code == 0 else "failed"
-    return Told(outcome if text.strip() else f"{outcome}, silent", facts)
+    if not text.strip():
+        return Told(f"{outcome}, silent", facts)
+    return Told(outcome, facts, shows=frozenset(facts.keys() - place.keys() - {"code"}))
 
 
 def assumed(framed: Framed, place: dict[str, str]) -> Told:

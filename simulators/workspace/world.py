@@ -235,11 +235,15 @@ class World:
         """Where the agent is after a command that may have gone elsewhere."""
         self.shell.cwd = self._after(asked)
         if isinstance(asked, Shell | Patch):
-            self._doubt_directory(before)
+            self._doubt_directory(asked, before)
 
-    def _doubt_directory(self, before: str | None) -> None:
+    def _doubt_directory(self, asked: Shell | Patch, before: str | None) -> None:
         """In some harnesses a `cd` holds for the next call, in others not; only some tell where the agent is."""
-        if self.shell.cwd != before and not self._cwd_is_told:
+        if isinstance(asked, Shell):
+            went = asked.cwd is None and effects(asked.command, before, self.shell.home).cwd != before
+        else:
+            went = asked.moves
+        if went and self.shell.cwd != before and not self._cwd_is_told:
             self.shell.cwd = None
 
     def _take_state(self, framed: Framed) -> None:
