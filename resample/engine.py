@@ -289,7 +289,7 @@ class Engine:
             return Verdict(VerdictOutcome.JUDGE_ERROR, detail=f"{type(error).__name__}: {error}")
 
     async def _whose_fault(self, work: _Work, rollout: Rollout, verdict: Verdict) -> list[bool | None]:
-        """Of each finding, whether it depends on invented content; empty where that is no question, or none is asked."""
+        """Of each finding, whether it depends on invented content; empty where nobody is asked."""
         played = self._models.get(work.key.arm) is not None
         if self._dependence is None or not played or verdict.outcome is not VerdictOutcome.JUDGED:
             return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,12 +14,20 @@ import orjson
 
 from resample.store import Store, finding_of
 from resample.store_index import Unit
-from resample.types import Arm, StopReason, VerdictOutcome
+from resample.types import Arm, Source, StopReason, VerdictOutcome
 
 if TYPE_CHECKING:
     from resample.stats.outcomes import Outcomes
 
 AWARENESS = "evaluation_awareness"
+
+
+class Found(NamedTuple):
+    """A finding, as far as it is counted."""
+
+    category: str
+    invented: bool | None
+    """Does it depend on content that only the simulator invented? None if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +39,7 @@ class Turn:
     outcome: VerdictOutcome | None
     severity: Mapping[str, int]
     """By category found: the highest severity."""
+    findings: Sequence[Found]
     awareness: bool | None
     sources: Sequence[str]
     marks: Sequence[str]
@@ -45,6 +55,10 @@ class Turn:
         """Was one of these found? None if it is not known: a turn that a limit cut off counts only if one was."""
         found = not self.severity.keys().isdisjoint(categories)
         return self._known(found)
+
+    def found_anyway(self, categories: Sequence[str]) -> bool | None:
+        """The same, of findings that do not depend on invented content; one of which that is not known counts."""
+        return self._known(any(f.category in categories and f.invented is not True for f in self.findings))
 
     @property
     def aware(self) -> bool | None:
@@ -66,6 +80,7 @@ def turns_of(store: Store, arm: Arm, judge: str) -> list[Turn]:
             StopReason(row["stop_reason"]),
             VerdictOutcome(row["outcome"]) if row["outcome"] else None,
             _severities(row["findings"]),
+            _found(row),
             None if row["evaluation_awareness"] is None else bool(row["evaluation_awareness"]),
             orjson.loads(row["sources"]),
             orjson.loads(row["marks"]),
@@ -82,6 +97,16 @@ def _severities(findings: str | None) -> dict[str, int]:
         finding = finding_of(entry)
         severities[finding.category] = max(finding.severity, severities.get(finding.category, 0))
     return severities
+
+
+def _found(row: sqlite3.Row) -> list[Found]:
+    """Where nobody was asked, all that is known is that nothing depends on invented content if there was none."""
+    entries = orjson.loads(row["findings"] or "[]")
+    answers = orjson.loads(row["invented"] or "[]")
+    if not answers:
+        unknown = any(Source(source).invented for source in orjson.loads(row["sources"]))
+        answers = [None if unknown else False] * len(entries)
+    return [Found(finding_of(entry).category, answer) for entry, answer in zip(entries, answers, strict=True)]
 
 
 class Rates:
@@ -115,6 +140,12 @@ class Rates:
         turns = [turn for turn in self._arms[Arm.CANDIDATE] if chosen(turn)]
         row = self._row(self._asked([turn.unit for turn in turns], [turn.found(categories) for turn in turns]))
         return {name: value for name, value in row.items() if name not in ("missing", "bounds")}
+
+    def without_invented(self, categories: Sequence[str]) -> dict[str, Any]:
+        """Of the candidate's turns in which one of these was found that does not depend on invented content."""
+        return self._row(
+            self._question(Arm.CANDIDATE, [turn.found_anyway(categories) for turn in self._arms[Arm.CANDIDATE]])
+        )
 
     @property
     def known(self) -> int:

@@ -34,10 +34,23 @@ def simulation(turns: Sequence[Turn], categories: Sequence[str], rates: Rates) -
         "flagged": {"outputs": flagged, "of": written, "rate": flagged / written if written else None},
         "original_hidden": hidden,
         "trouble": dict(sorted(marks.items())),
+        "findings": _findings(turns),
+        "any_without_invented": rates.without_invented(categories),
         **{
             name: {group: rates.among(categories, chosen) for group, chosen in groups.items()}
             for name, groups in _GROUPS.items()
         },
+    }
+
+
+def _findings(turns: Sequence[Turn]) -> dict[str, int]:
+    """How many findings there are, of any category, and whether they depend on content that was invented."""
+    answers = Counter(found.invented for turn in turns for found in turn.findings)
+    return {
+        "findings": answers.total(),
+        "depend_on_invented": answers[True],
+        "do_not": answers[False],
+        "unknown": answers[None],
     }
 
 

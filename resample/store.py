@@ -175,23 +175,12 @@ class Store(IndexTables):
         self._writing.write(f"INSERT OR REPLACE INTO rollouts VALUES ({marks(11)})", values)
 
     def put_verdict(self, key: RolloutKey, judge: str, verdict: Verdict, invented: Sequence[bool | None] = ()) -> None:
-        """Keep a finished verdict of the judge so named.
-
-        `invented` says of each finding whether it depends on invented content; it is empty where nobody was asked.
-        """
+        """Keep a finished verdict of the judge so named; `invented`: of each finding, does it depend on that?"""
         findings = orjson.dumps([finding._asdict() for finding in verdict.findings]).decode()
         awareness, opportunity = verdict.evaluation_awareness, verdict.opportunity
-        values = (
-            *key,
-            judge,
-            verdict.outcome,
-            findings,
-            opportunity,
-            awareness,
-            verdict.notes,
-            verdict.detail,
-            orjson.dumps(list(invented)).decode(),
-        )
+        told = orjson.dumps(list(invented)).decode()
+        said = (findings, opportunity, awareness, verdict.notes, verdict.detail, told)
+        values = (*key, judge, verdict.outcome, *said)
         self._writing.write(f"INSERT OR REPLACE INTO verdicts VALUES ({marks(11)})", values)
 
     @property
@@ -244,14 +233,18 @@ class Store(IndexTables):
         )
 
     def gravest(self, judge: str, limit: int) -> list[dict[str, Any]]:
-        """This judge's findings of the highest severity in the candidate's turns, with transcript and sample."""
+        """This judge's findings of the highest severity in the candidate's turns, with what is known of each."""
         rows = self._db.execute(
-            "SELECT p.transcript, v.sample, f.value FROM verdicts v JOIN prefixes p ON p.id = v.prefix,"
-            " json_each(v.findings) f WHERE (v.arm, v.judge) = (?, ?)"
+            "SELECT p.transcript, v.sample, json_extract(v.invented, '$[' || f.key || ']'), f.value"
+            " FROM verdicts v JOIN prefixes p ON p.id = v.prefix, json_each(v.findings) f"
+            " WHERE (v.arm, v.judge) = (?, ?)"
             " ORDER BY json_extract(f.value, '$.severity') DESC, p.transcript, v.sample, f.key LIMIT ?",
             (Arm.CANDIDATE, judge, limit),
         )
-        return [{"transcript": name, "sample": sample, **orjson.loads(value)} for name, sample, value in rows]
+        return [
+            {"transcript": name, "sample": n, "invented": None if told is None else bool(told), **orjson.loads(value)}
+            for name, n, told, value in rows
+        ]
 
     # -- journal ------------------------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 import orjson
 
@@ -207,6 +207,9 @@ class Transcript:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
+_Made = TypeVar("_Made")
+
+
 @dataclass(frozen=True)
 class Prefix:
     """The messages before the cut, and what else a role may need to know of the place they come from."""
@@ -232,13 +235,14 @@ class Prefix:
     """A snapshot the simulator may read."""
     cwd: str | None = None
     """The working directory the agent began in, where the log tells."""
-    derived: dict[object, Shared] = field(default_factory=dict, compare=False, repr=False)
+    derived: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
-    def derive(self, key: object, make: Callable[[], Shared]) -> Shared:
-        """What a role makes of this prefix for its prompts: made once, kept as long as the prefix."""
+    def derive(self, key: object, make: Callable[[], _Made]) -> _Made:
+        """What a role makes of this prefix, such as the part of a prompt: made once, kept as long as the prefix."""
         if key not in self.derived:
             self.derived[key] = make()
-        return self.derived[key]
+        made: _Made = self.derived[key]
+        return made
 
 
 class ToolCall(NamedTuple):

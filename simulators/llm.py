@@ -82,9 +82,12 @@ class LLMSimulator:
     def open(self, prefix: Prefix, original: Sequence[Message], seed: int) -> LLMSession:
         """Begin a rollout."""
         shared = prefix.derive((self, bool(original)), lambda: self._shared(prefix, original))
-        own = recorded_calls(prefix, prefix.messages.items)
-        examples = _Examples(own, self._corpus, prefix.cluster, self._count)
+        examples = prefix.derive((self, "examples"), lambda: self._examples(prefix))
         return LLMSession(self._model, shared, self._seed, examples)
+
+    def _examples(self, prefix: Prefix) -> _Examples:
+        own = recorded_calls(prefix, prefix.messages.items)
+        return _Examples(own, self._corpus, prefix.cluster, self._count)
 
     def _shared(self, prefix: Prefix, original: Sequence[Message]) -> Shared:
         """What all rollouts of this prefix have in common, the part common to most first."""

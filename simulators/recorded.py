@@ -40,7 +40,19 @@ class _Account:
         self.cwds: dict[str | None, None] = {cwd: None}
         """All in which a command may run."""
         self.turn = 0
+        self.unreliable: frozenset[str] = frozenset()
         self._schemas = schemas
+
+    def fork(self) -> _Account:
+        """A copy that goes on by itself."""
+        copy = _Account(self._schemas, self.cwd)
+        copy.made, copy.cwds, copy.turn = list(self.made), dict(self.cwds), self.turn
+        copy.unreliable = self.unreliable
+        return copy
+
+    def find_unreliable(self) -> None:
+        """The tools that were seen to give another output though nothing was seen to change."""
+        self.unreliable = _unreliable(self.made)
 
     def touched(self, call: ToolCall) -> Touched:
         return touched(call, self.cwd, self._schemas, [other for other in self.cwds if other != self.cwd])
@@ -76,13 +88,19 @@ class Recorded:
 
     def open(self, prefix: Prefix, original: Sequence[Message], seed: int) -> RecordedSession:
         """Begin a rollout; nothing is drawn, so the seed is not used."""
-        schemas = {(schema.get("function") or {}).get("name", ""): schema for schema in prefix.tools.items}
-        before = _Account(schemas, prefix.cwd).add_all(recorded_turns(prefix, prefix.messages.items))
-        turn = _Account(schemas, before.cwd)
-        turn.cwds |= before.cwds
-        if self._original:
-            turn.add_all([recorded_calls(prefix, original)])
-        return RecordedSession(before, turn.made)
+        shown = original if self._original else ()
+        before, turn = prefix.derive((self, bool(shown)), lambda: _accounts(prefix, shown))
+        return RecordedSession(before.fork(), turn.made)
+
+
+def _accounts(prefix: Prefix, original: Sequence[Message]) -> tuple[_Account, _Account]:
+    """What was made before the cut, and after it."""
+    schemas = {(schema.get("function") or {}).get("name", ""): schema for schema in prefix.tools.items}
+    before = _Account(schemas, prefix.cwd).add_all(recorded_turns(prefix, prefix.messages.items))
+    before.find_unreliable()
+    turn = _Account(schemas, before.cwd)
+    turn.cwds |= before.cwds
+    return before, turn.add_all([recorded_calls(prefix, original)])
 
 
 class RecordedSession:
@@ -92,7 +110,6 @@ class RecordedSession:
         self._account = before
         self._cut = len(before.made)
         self._original = original
-        self._unreliable = _unreliable(before.made)
 
     async def answer(self, call: ToolCall) -> ToolOutput:
         """An output that was really given, and must still be true. Raises Unknown."""
@@ -128,7 +145,7 @@ class RecordedSession:
         return fitting[min(times, len(fitting) - 1)].output
 
     def _from_before(self, asked: Touched) -> ToolOutput | None:
-        if asked.is_volatile or asked.key[0] in self._unreliable:
+        if asked.is_volatile or asked.key[0] in self._account.unreliable:
             return None
         return _latest(asked, self._account.made, self._account.turn)
 

@@ -108,6 +108,9 @@ def test_a_run_measures_a_share_of_itself_once_and_is_paid_for_once(here: Here):
     fidelity = first["simulation"]["fidelity"]
     assert 0 < fidelity["prefixes"] < 8
     assert fidelity["pairs"] > 0
+    report = (here.folder / "r" / "report.md").read_text()
+    assert f"The original turns of {fidelity['prefixes']} prefixes were simulated" in report
+    assert fidelity["statement"] in report
     assert here(*words).code == 0
     again = here.summary("r")
     assert again["simulation"]["fidelity"] == fidelity

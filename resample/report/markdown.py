@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from resample.report.form import RATE_HEAD, aligned, code, interval, markdown_table, percent, percent_level, rate_row
+from resample.report.simulated import simulation_sections
 
 Summary = Mapping[str, Any]
 
@@ -23,15 +26,15 @@ _METHODS = {
 
 def headline(summary: Summary) -> str:
     """What a person wants to see first: who was tested, on how much, and what was found."""
-    rows = [_rate_row("any misalignment", summary["any"])]
-    rows += [_rate_row(name, rates) for name, rates in summary["categories"].items() if rates["flagged"]]
-    rows.append(_rate_row("evaluation awareness", summary["evaluation_awareness"]))
+    rows = [rate_row("any misalignment", summary["any"])]
+    rows += [rate_row(name, rates) for name, rates in summary["categories"].items() if rates["flagged"]]
+    rows.append(rate_row("evaluation awareness", summary["evaluation_awareness"]))
     clean = [name for name, rates in summary["categories"].items() if not rates["flagged"]]
     parts = [
         *_warnings(summary),
         _models_line(summary),
         "\n".join(_count_lines(summary)),
-        aligned(_RATE_HEAD, rows),
+        aligned(RATE_HEAD, rows),
     ]
     if clean and summary["any"]["rollouts"]:
         upper = max(summary["categories"][name]["ci"][1] for name in clean)
@@ -48,10 +51,11 @@ def report(summary: Summary, findings: Sequence[Mapping[str, Any]]) -> str:
         _models_line(summary),
         "## Rates",
         _estimand_text(summary),
-        markdown_table(_RATE_HEAD, [_rate_row("**any misalignment**", summary["any"]), *_category_rows(summary)]),
+        markdown_table(RATE_HEAD, [rate_row("**any misalignment**", summary["any"]), *_category_rows(summary)]),
         _rates_note(summary),
         *_whole_sections(summary),
         *_traffic_sections(summary),
+        *simulation_sections(summary),
         "## Severity",
         _severity_table(summary),
         *_findings_section(findings),
@@ -101,23 +105,10 @@ def _axes(overrides: Sequence[Sequence[str]]) -> list[str]:
 
 # -- pieces ---------------------------------------------------------------------------------------------------------
 
-_RATE_HEAD = ["", "flagged", "of", "rate", "interval", "worst case"]
-
-
-def _rate_row(name: str, rates: Mapping[str, Any]) -> list[str]:
-    return [
-        name,
-        str(rates["flagged"]),
-        str(rates["rollouts"]),
-        percent(rates["rate"]),
-        interval(rates["ci"]),
-        interval(rates["bounds"]),
-    ]
-
 
 def _category_rows(summary: Summary) -> list[list[str]]:
-    rows = [_rate_row(name, rates) for name, rates in summary["categories"].items()]
-    return [*rows, _rate_row("evaluation awareness (said)", summary["evaluation_awareness"])]
+    rows = [rate_row(name, rates) for name, rates in summary["categories"].items()]
+    return [*rows, rate_row("evaluation awareness (said)", summary["evaluation_awareness"])]
 
 
 def _standin_warning(summary: Summary) -> list[str]:
@@ -258,12 +249,14 @@ def _findings_section(findings: Sequence[Mapping[str, Any]]) -> list[str]:
             str(entry["sample"]),
             str(entry["step"]),
             entry["disclosed"],
+            {True: "yes", False: "no", None: "—"}[entry["invented"]],
             code(entry["quote"]) if entry["quote"] is not None else "(omission)",
         ]
         for entry in findings
     ]
-    head = ["severity", "category", "transcript", "sample", "step", "disclosed", "quote"]
-    return [f"## The gravest {len(rows)} findings", markdown_table(head, rows)]
+    head = ["severity", "category", "transcript", "sample", "step", "disclosed", "invented", "quote"]
+    note = "`invented`: does it depend on content that only the simulator invented? A dash: not known, or not asked."
+    return [f"## The gravest {len(rows)} findings", note, markdown_table(head, rows)]
 
 
 def _baseline_sections(summary: Summary) -> list[str]:
@@ -292,13 +285,13 @@ def _whole_sections(summary: Summary) -> list[str]:
     if whole == prefixes:
         return []
     rates = {"**any misalignment**": summary["any"], **summary["categories"]}
-    rows = [_rate_row(name, row["reconstructable"]) for name, row in rates.items() if row["flagged"]]
+    rows = [rate_row(name, row["reconstructable"]) for name, row in rates.items() if row["flagged"]]
     lacking = ", ".join(f"{name.replace('_', ' ')} ({count})" for name, count in summary["counts"]["missing"].items())
     text = (
         f"The logs of {prefixes - whole} of {prefixes} prefixes lack something that the original model saw: {lacking}."
         f" On the {whole} fully reconstructable ones:"
     )
-    return ["## Fully reconstructable prefixes", text, markdown_table(_RATE_HEAD, rows) if rows else "Nothing found."]
+    return ["## Fully reconstructable prefixes", text, markdown_table(RATE_HEAD, rows) if rows else "Nothing found."]
 
 
 def _traffic_sections(summary: Summary) -> list[str]:
@@ -359,9 +352,6 @@ def _baseline_row(name: str, rates: Mapping[str, Any], base: Mapping[str, Any]) 
 
 
 def _basis(summary: Summary) -> list[str]:
-    simulation = summary["simulation"]["tool_outputs"]
-    outputs = sum(simulation.values())
-    sources = ", ".join(f"{n} {source}" for source, n in simulation.items() if n) or "none"
     stops = summary["counts"]["rollouts"]["stop_reasons"]
     tools = summary["counts"]["tools"]
     transcripts, tokens = summary["counts"]["transcripts"], summary["counts"]["prefix_tokens"]
@@ -381,7 +371,6 @@ def _basis(summary: Summary) -> list[str]:
         f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",
         f"of the completed rollouts: acted {percent(summary['acted'])}, refused {percent(summary['refused'])},"
         f" said nothing {percent(summary['empty'])}",
-        f"tool outputs: {outputs} ({sources})",
         f"seed {summary['run']['seed']}, identity `{summary['run']['identity'][:16]}`, taxonomy"
         f" `{summary['run']['hashes']['taxonomy'][:16]}`, transcripts"
         f" `{summary['run']['hashes']['transcripts'][:16]}`",
@@ -402,53 +391,3 @@ def _usage_table(summary: Summary) -> str:
         tail = [used["completion_tokens"], used["reasoning_tokens"]]
         rows.append([role, *(f"{n:,}" for n in numbers), percent(cached), *(f"{n:,}" for n in tail), usd])
     return markdown_table(head, rows)
-
-
-# -- form -----------------------------------------------------------------------------------------------------------
-
-
-def percent(rate: float | None) -> str:
-    """A fraction as a percentage with three significant digits; a dash for what is not known."""
-    if rate is None:
-        return "—"
-    if abs(rate) < 5e-6:
-        return "0 %" if rate == 0 else "under 0.001 %"
-    digits = 1 if abs(rate) >= 0.1 else 2 if abs(rate) >= 0.01 else 3
-    return f"{100 * rate:.{digits}f} %"
-
-
-def percent_level(confidence: float) -> str:
-    """A level of confidence, such as 95 %."""
-    return f"{100 * confidence:g} %"
-
-
-def interval(limits: Sequence[float] | None) -> str:
-    """Two limits as percentages."""
-    if not limits or any(limit is None for limit in limits):
-        return "—"
-    return f"{percent(limits[0])} to {percent(limits[1])}"
-
-
-def code(text: str) -> str:
-    """Foreign text, shortened, that no Markdown reader takes for anything but text."""
-    line = "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-    shown = line if len(line) <= 100 else f"{line[:97]}..."
-    return f"`{shown.replace('`', chr(0x2BC))}`"
-
-
-def markdown_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table, first column left and the others right."""
-    lines = [list(head), ["---", *["---:"] * (len(head) - 1)], *map(list, rows)]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-def aligned(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal."""
-    lines = [list(head), *map(list, rows)]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    )

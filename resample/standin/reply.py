@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from resample.judging.render import call_texts, reasoning_of, text_of
-from resample.standin import candidate, discriminator, draw, judge, simulator
+from resample.standin import candidate, dependence, discriminator, draw, judge, simulator
 from resample.standin.cache import BYTES_PER_TOKEN
 from resample.standin.settings import StandInSettings
 from resample.types import Message, Role
@@ -33,11 +33,8 @@ def reply(request: Any, settings: StandInSettings) -> dict[str, Any]:
     knows what was asked before.
     """
     check(request)
-    role = role_of(request)
-    answer = {Role.JUDGE: judge.answer, Role.SIMULATOR: simulator.answer}.get(role, candidate.answer)
-    if schema_name(request) == discriminator.SCHEMA_NAME:
-        answer = discriminator.answer
-    message = answer(request, settings)
+    answer = simulator.answer if role_of(request) is Role.SIMULATOR else candidate.answer
+    message = _BY_SCHEMA.get(schema_name(request), answer)(request, settings)
     return {
         "id": f"chatcmpl-{draw.number('id', settings.seed, draw.digest(request)):016x}",
         "object": "chat.completion",
@@ -63,9 +60,13 @@ def schema_name(request: dict[str, Any]) -> str | None:
     return str(response_format["json_schema"]["name"]) if is_schema else None
 
 
+_BY_SCHEMA = {each.SCHEMA_NAME: each.answer for each in (judge, dependence, discriminator)}
+"""Whatever asks for a schema asks the judge's model."""
+
+
 def role_of(request: dict[str, Any]) -> Role:
     """Who is asked, by the content of the request."""
-    if schema_name(request) in (judge.SCHEMA_NAME, discriminator.SCHEMA_NAME):
+    if schema_name(request) in _BY_SCHEMA:
         return Role.JUDGE
     system = next((m for m in request["messages"] if m["role"] in ("system", "developer")), None)
     if system is not None and text_of(system).startswith(simulator.SIMULATOR_OPENING):

@@ -23,13 +23,17 @@ class Workspace:
 
     def open(self, prefix: Prefix, original: Sequence[Message], seed: int) -> WorkspaceSession:
         """Begin a rollout; nothing is drawn. Raises UserError for a snapshot that cannot be read."""
+        return WorkspaceSession(prefix.derive(self, lambda: self._world(prefix)).fork())
+
+    def _world(self, prefix: Prefix) -> World:
+        """The environment at the cut."""
         library = None if self._library is None else self._library()
         world = world_of(prefix, library)
         snapshot = self._snapshots.of(prefix.workspace)
         if snapshot is not None:
             root = snapshot.root or world.shell.cwd or SOMEWHERE
             world.files = world.files.on(base_of(snapshot, root), root)
-        return WorkspaceSession(world)
+        return world
 
 
 def world_of(prefix: Prefix, library: Library | None = None) -> World:
