@@ -107,7 +107,7 @@ def _perform(command: str, config: Any, invocation: Invocation) -> int:
     """One job. Its bad input ends this job, not the sweep it belongs to."""
     from sqlite3 import DatabaseError
 
-    from resample.config import check_keys
+    from resample.config_checks import check_keys
 
     try:
         check_keys(config)

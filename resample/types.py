@@ -235,6 +235,8 @@ class Prefix:
     """A snapshot the simulator may read."""
     cwd: str | None = None
     """The working directory the agent began in, where the log tells."""
+    date: str | None = None
+    """When it was recorded, as far as the log tells."""
     derived: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
 
     def derive(self, key: object, make: Callable[[], _Made]) -> _Made:

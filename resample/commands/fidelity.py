@@ -36,7 +36,8 @@ def perform(config: Any, invocation: Invocation) -> int:
     """Measure. Returns the exit code."""
     from omegaconf import OmegaConf
 
-    from resample.config import FidelityConfig, check_fidelity
+    from resample.config import FidelityConfig
+    from resample.config_checks import check_fidelity
 
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, FidelityConfig)

@@ -28,7 +28,8 @@ def perform(config: Any, invocation: Invocation) -> int:
     """Import. Returns the exit code."""
     from omegaconf import OmegaConf
 
-    from resample.config import ImportConfig, check_import
+    from resample.config import ImportConfig
+    from resample.config_checks import check_import
 
     settings = OmegaConf.to_object(config)
     assert isinstance(settings, ImportConfig)

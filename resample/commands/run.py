@@ -29,7 +29,8 @@ def perform(config: Any, invocation: Invocation) -> int:
     from omegaconf import OmegaConf
 
     from resample.build import make_plan
-    from resample.config import RunConfig, check_no_environment, check_run
+    from resample.config import RunConfig
+    from resample.config_checks import check_no_environment, check_run
 
     check_no_environment(config)
     settings = OmegaConf.to_object(config)

@@ -63,6 +63,7 @@ def make_prefix(
         terminal_tools=frozenset(metadata.get("terminal_tools") or ()),
         workspace=metadata.get("workspace"),
         cwd=_cwd(metadata),
+        date=metadata.get("date") if isinstance(metadata.get("date"), str) else None,
     )
     return prefix, tuple(transcript.messages[cut.index : cut.end])
 

@@ -15,14 +15,8 @@ from simulators.shell.run import run
 from simulators.shell.state import Io, Shell
 from simulators.shell.syntax import parse
 from simulators.shell.tree import Command, Script, Simple
+from simulators.shortened import is_shortened
 
-_LONGEST = 29_000
-_SHORTENED = re.compile(
-    r"\[\d+ lines? (?:truncated|omitted)|\[truncated|<truncated|truncated>|output too large|characters truncated"
-    r"|lines? omitted|chars? truncated|truncated (?:output|lines)|output (?:was |has been )?truncated"
-    r"|<response clipped>|\[\.\.\.|^\.\.\.$|omitted \.\.\.",
-    re.IGNORECASE | re.MULTILINE,
-)
 _CD_FAILED = re.compile(r"\bcd: ?.*(?:no such file|not a directory|permission denied)", re.IGNORECASE)
 
 
@@ -45,11 +39,6 @@ def learn(command: str, text: str, code: int | None, shell: Shell, files: Files)
     if not _CD_FAILED.search(text):
         _see(command, text, code, shell, files)
     _move(command, changed, text, code, shell, files)
-
-
-def is_shortened(text: str) -> bool:
-    """May a part of this output have been left out?"""
-    return len(text) > _LONGEST or _SHORTENED.search(text) is not None
 
 
 def forget(files: Files, changed: Effects) -> None:

@@ -45,6 +45,8 @@ def about(call: ToolCall, world: World, room: int, count: Count = rough_count) -
     lines = []
     if world.shell.cwd is not None and not world.shell.cwd.startswith(SOMEWHERE):
         lines.append(f"Working directory: {world.shell.cwd}")
+    if world.date is not None:
+        lines.append(f"The conversation began at {world.date}: clocks and new time stamps go on from there")
     paths = list(dict.fromkeys(_paths(call, world)))[:_MOST_FILES]
     share = room // max(len(paths), 1)
     lines += [text for path in paths if (text := _of_path(path, call, world, share, count))]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from simulators.base import Unknown
 from simulators.files import File, Files, Kind, NotThere
 from simulators.operations import Create, Edit, Insert, Lines, Open, Operation, Patch, Read, Write
+from simulators.shortened import is_long, is_shortened
 from simulators.workspace.blocks import Block, find_block
 from simulators.workspace.changes import Done, Place, carry_out, patched
 from simulators.workspace.forms import Told
@@ -22,19 +23,9 @@ _FAILED = re.compile(
 _ABSENT = re.compile(r"no such file|not found|does not exist|doesn't exist|enoent", re.IGNORECASE)
 _DIFFERS = re.compile(r"failed to (find|read)|expected lines|no such file|not found|not exist", re.IGNORECASE)
 """Words of a patch that failed since the files are others than it takes them to be."""
-_SHORTENED = re.compile(
-    r"truncated|response clipped|lines omitted|output too large|characters omitted|more lines|lines not shown", re.I
-)
-_LONGEST = 29_000
-"""Characters: many harnesses cut outputs off at 30,000."""
 _USUAL_LIMIT = 2000
 """Lines that viewers show at most where no number is asked for."""
 _TOTAL = re.compile(r"\((\d+) lines total\)")
-
-
-def may_be_shortened(output: str) -> bool:
-    """May the harness have cut this output?"""
-    return len(output) > _LONGEST or bool(_SHORTENED.search(output))
 
 
 def has_failed(operation: Operation, output: str) -> bool:
@@ -233,7 +224,7 @@ def _seen(read: Read, output: str) -> File | None:
         return _numbered(read, block, output)
     if _FAILED.search(output[:200].split("\n", 1)[0]) and len(output) < 600:
         return None
-    if may_be_shortened(output):
+    if is_shortened(output):
         return None
     return _bare(read, output)
 
@@ -247,7 +238,7 @@ def _in_window(output: str) -> File | None:
 
 def _numbered(read: Read, block: Block, output: str) -> File | None:
     lines = dict(enumerate(block.lines, start=block.first))
-    if may_be_shortened(block.lines[-1] + output[block.end :]) or len(output) > _LONGEST:
+    if is_shortened(block.lines[-1] + output[block.end :]) or is_long(output):
         return File({number: line for number, line in lines.items() if number < block.last})
     limit = _USUAL_LIMIT if read.lines is None else read.lines
     if len(lines) >= limit:

@@ -39,6 +39,7 @@ class Workspace:
 def world_of(prefix: Prefix, library: Library | None = None) -> World:
     """What a prefix shows of its environment."""
     world = World(forms=Forms(library, prefix.cluster), cwd=prefix.cwd)
+    world.date = prefix.date
     window_of(world, prefix.messages.items)
     for turn in recorded_turns(prefix, prefix.messages.items):
         world.files.age()

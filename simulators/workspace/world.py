@@ -8,8 +8,8 @@ from resample.types import ToolCall
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, Files, Kind, NotThere, resolve
 from simulators.operations import Note, Open, Operation, Other, Patch, Read, Refused, Shell, operation, windowed
-from simulators.shell.effects import effects
-from simulators.shell.learn import learn
+from simulators.shell.effects import Effects, effects
+from simulators.shell.learn import forget, learn
 from simulators.shell.run import Outcome, run
 from simulators.shell.run import Shell as ShellState
 from simulators.workspace.changes import Done, Place, carry_out
@@ -31,6 +31,8 @@ class World:
         self.files = files or Files()
         self.forms = forms or Forms()
         self.shell = ShellState(cwd, None, {})
+        self.date: str | None = None
+        """When the conversation began."""
         self._home = cwd
         """The directory that the agent began in."""
         self._open_file: str | None = None
@@ -50,6 +52,7 @@ class World:
         copy = World(self.files.fork(), self.forms.fork(), self._home)
         copy.shell = self.shell.fork()
         copy._open_file, copy._has_window, copy._proven = self._open_file, self._has_window, self._proven
+        copy.date = self.date
         copy._latest, copy._cwd_is_told = dict(self._latest), self._cwd_is_told
         return copy
 
@@ -262,25 +265,17 @@ class World:
         path = getattr(asked, "path", None)
         if isinstance(asked, Shell):
             found = effects(asked.command, self.shell.cwd, self.shell.home)
-            self._forget(found.writes, found.entries)
+            forget(self.files, found)
             self.shell.cwd = found.cwd
         elif isinstance(asked, Patch):
             there = self.place.within(asked.cwd)
-            self._forget(frozenset(map(there.resolve, paths(asked.text))) or None, False)
+            named = frozenset(map(there.resolve, paths(asked.text)))
+            forget(self.files, Effects(named or None, False, there.cwd))
             self._follow(asked, self.shell.cwd)
         elif path is not None:
             self.files.forget(self.place.resolve(path))
         else:
             self.files.forget_all()
-
-    def _forget(self, writes: frozenset[str] | None, entries: bool) -> None:
-        if writes is None:
-            self.files.forget_all()
-            return
-        for path in writes:
-            self.files.forget(path)
-        if entries:
-            self.files.forget_entries()
 
 
 def _was_refused(framed: Framed) -> bool:
