@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -97,3 +98,13 @@ def test_the_import_shown_is_what_import_says(tmp_path: Path, real_transcripts: 
     result = resample("import", f"transcripts.path={real_transcripts}", "out=all.jsonl", cwd=tmp_path)
     assert result.code == 0
     assert block_after("resample import transcripts.path=logs/ out=all.jsonl\n```") == result.out
+
+
+def test_the_fidelity_shown_is_what_was_measured(tmp_path: Path, real_transcripts: Path):
+    for name in ("claude-code", "codex-rollout", "swe-agent", "mini-swe-agent", "openhands", "pi-session"):
+        shutil.copytree(real_transcripts / name, tmp_path / "logs" / name)
+    result = resample("fidelity", "transcripts.path=logs/", "out=fidelity.json", cwd=tmp_path)
+    assert result.code == 0
+    printed = result.out.splitlines()
+    for line in block_after("resample fidelity transcripts.path=logs/ out=fidelity.json\n```").splitlines():
+        assert line in printed
