@@ -7,7 +7,7 @@ those that were already answered in this rollout: reads that nothing since may h
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, ToolSchema
@@ -131,12 +131,7 @@ class RecordedSession:
             same = [made.touched.key for made in here] == [made.touched.key for made in self._original[:at]]
             fits = same and at < len(self._original) and self._original[at].touched.key == asked.key
             return self._original[at].output if fits else None
-        changes = _changes(asked, here)
-        fitting = [
-            made
-            for at, made in enumerate(self._original)
-            if made.touched.key == asked.key and _changes(asked, self._original[:at]) == changes
-        ]
+        fitting = list(_after(_changes(asked, here), asked, self._original))
         if not fitting:
             return None
         times = sum(made.touched.key == asked.key for made in _since_change(asked, here))
@@ -157,6 +152,18 @@ def _says_that_it_failed(call: ToolCall, output: str) -> bool:
 def _changes(asked: Touched, made: Sequence[_Made]) -> list[object]:
     """The calls, in order, that the output of this one may depend on."""
     return [each.touched.key for each in made if asked.is_changed_by(each.touched)]
+
+
+def _after(changes: Sequence[object], asked: Touched, made: Sequence[_Made]) -> Iterator[_Made]:
+    """The same calls where exactly these changes, that their output may depend on, were made before."""
+    done = 0
+    for each in made:
+        if done == len(changes) and each.touched.key == asked.key:
+            yield each
+        if asked.is_changed_by(each.touched):
+            if done == len(changes) or changes[done] != each.touched.key:
+                return
+            done += 1
 
 
 def _since_change(asked: Touched, made: Sequence[_Made]) -> Sequence[_Made]:
