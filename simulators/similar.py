@@ -27,6 +27,8 @@ _MOST_KEPT = 65_536
 """Characters of a text that the corpus keeps: no example is longer."""
 _MOST_ASKED = 40
 """Words of a query: the time it takes grows with them."""
+_MOST_OWN = 4
+"""Examples of this tool from the transcript itself, before those of others."""
 _FROM_CORPUS = 16
 """Examples of other transcripts for one call."""
 _SHARE = 4
@@ -170,6 +172,8 @@ def pick(
             break
         room_tokens -= cost(fitted, count)
         picked.append(fitted)
+        if room_tokens < _LEAST + AROUND:
+            break
     return picked
 
 
@@ -181,10 +185,17 @@ def cost(example: Example, count: Count) -> int:
 def _candidates(
     own: Sequence[tuple[str, str, str]], corpus: Corpus | None, cluster: str, call: ToolCall
 ) -> Iterator[Example]:
-    """In the order of their use; the corpus is asked only where there is room left."""
-    yield from (Example(*each, own=True) for each in _by_likeness(own, call))
-    if corpus is not None:
-        yield from corpus.similar(call.name, call.arguments, cluster, _FROM_CORPUS)
+    """In the order of their use; the corpus is asked only where there is room left.
+
+    Own ones stand in the conversation, too: the most alike of this tool are shown, then others' of this tool.
+    """
+    mine = [Example(*each, own=True) for each in _by_likeness(own, call)]
+    first = [example for example in mine if example.tool == call.name][:_MOST_OWN]
+    yield from first
+    theirs = [] if corpus is None else corpus.similar(call.name, call.arguments, cluster, _FROM_CORPUS)
+    yield from (example for example in theirs if example.tool == call.name)
+    yield from (example for example in mine if example not in first)
+    yield from (example for example in theirs if example.tool != call.name)
 
 
 def _by_likeness(own: Sequence[tuple[str, str, str]], call: ToolCall) -> list[tuple[str, str, str]]:

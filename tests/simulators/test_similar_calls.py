@@ -317,7 +317,7 @@ def test_once_closed_it_answers_no_more() -> None:
 # What is picked for one call
 
 
-def test_own_ones_come_first_then_the_corpus(corpus: Corpus) -> None:
+def test_own_ones_of_the_tool_come_first_then_others_of_the_tool_then_the_rest(corpus: Corpus) -> None:
     corpus.add("other", [("bash", "cat a.py", "theirs"), ("read", "a.py", "theirs, read")])
     own = [
         ("read", "a.py", "own read, two words"),
@@ -331,11 +331,11 @@ def test_own_ones_come_first_then_the_corpus(corpus: Corpus) -> None:
         "own, all words",
         "own, two words",
         "own, no word",
-        "own read, two words",
         "theirs",
+        "own read, two words",
         "theirs, read",
     ]
-    assert [example.own for example in picked] == [True] * 4 + [False] * 2
+    assert [example.own for example in picked] == [True] * 3 + [False, True, False]
 
 
 def test_at_ties_the_later_comes_first() -> None:
@@ -413,5 +413,5 @@ def test_the_room_is_never_overspent(sizes: list[tuple[str, int, int]], room: in
 def test_the_corpus_is_not_asked_where_there_is_no_room_left() -> None:
     corpus = Corpus()
     corpus.close()  # or this would raise
-    own = [("bash", f"ls {number}", "x" * 400) for number in range(20)]
-    assert len(pick(own, corpus, MINE, asks("ls"), 2000, len)) == 5
+    own = [("bash", f"ls {number}", "x" * 450) for number in range(20)]
+    assert len(pick(own, corpus, MINE, asks("ls"), 2000, len)) == 4
