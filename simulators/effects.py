@@ -48,6 +48,8 @@ class Touched(NamedTuple):
     """The working directory after it."""
     of_files: bool = False
     """It has to do with files, which others may change as time passes."""
+    links: bool = False
+    """It may give files other names, under which later calls change them."""
 
     @property
     def reads_only(self) -> bool:
@@ -134,7 +136,7 @@ def _shell(name: str, asked: Shell, cwd: str | None, elsewhere: Sequence[str | N
         there = shell_effects(asked.command, other).writes
         writes = None if writes is None or there is None else writes | there
     volatile = found.volatile or asked.background
-    return Touched(key, ANYTHING, writes, found.entries, volatile, after, of_files=True)
+    return Touched(key, ANYTHING, writes, found.entries, volatile, after, True, found.links)
 
 
 def _other(call: ToolCall, asked: Operation, cwd: str | None, schemas: Mapping[str, ToolSchema]) -> Touched:

@@ -144,6 +144,8 @@ class Files:
         """Of these, and what is below them, the base no longer tells."""
         self._aged: set[str] = set()
         """What was seen before time passed: it may be otherwise by now."""
+        self._linked = False
+        """Were files given other names?"""
 
     def fork(self) -> Files:
         """A copy that changes by itself."""
@@ -151,12 +153,14 @@ class Files:
         copy._nodes = dict(self._nodes)
         copy._forgotten = set(self._forgotten)
         copy._aged = set(self._aged)
+        copy._linked = self._linked
         return copy
 
     def become(self, other: Files) -> None:
         """Take over what another one knows."""
         copy = other.fork()
         self._nodes, self._base, self._forgotten, self._aged = copy._nodes, copy._base, copy._forgotten, copy._aged
+        self._linked = copy._linked
 
     # -- asking
 
@@ -254,10 +258,11 @@ class Files:
         """The file has this content now. Raises NotThere if the path cannot be a file."""
         if self.kind(path) is Kind.DIRECTORY:
             raise NotThere(path, Kind.DIRECTORY)
-        self._put(path, File.of(text))
+        self.change(path, File.of(text))
 
     def change(self, path: str, file: File) -> None:
         """The file has this content now, of which not all may be known."""
+        self._doubt_links(path)
         self._put(path, file)
 
     def remove(self, path: str) -> None:
@@ -274,6 +279,7 @@ class Files:
         if path in (SOMEWHERE, "/"):
             self.forget_all()
             return
+        self._doubt_links(path)
         self._drop_below(path)
         self._nodes.pop(path, None)
         self._forgotten.add(path)
@@ -297,6 +303,25 @@ class Files:
         """Anything may have changed."""
         self._nodes.clear()
         self._base = None
+
+    def take_as_unended(self) -> None:
+        """The last line of every file of which this is not known has no line end."""
+        for path, file in self.known():
+            if file.ends is None:
+                self._nodes[path] = File(file.lines, file.count, False)
+
+    def leave_ends_open(self, other: Files) -> None:
+        """Where the other one differs in how files end, that is not known. Raises Unknown where it differs in more."""
+        for path, file in self.known():
+            there = other._nodes.get(path)
+            if not isinstance(there, File) or (there.lines, there.count) != (file.lines, file.count):
+                raise Unknown(f"{path}: how it ends is not known")
+            if there.ends is not file.ends:
+                self._nodes[path] = File(file.lines, file.count, None)
+
+    def link(self) -> None:
+        """From now on a path of which nothing is known may be another name of any file."""
+        self._linked = True
 
     def forget_entries(self) -> None:
         """Files may have come or gone; the content of those that are known stays."""
@@ -324,6 +349,15 @@ class Files:
             if node is not None:
                 self._nodes[path] = node
         return node
+
+    def _doubt_links(self, path: str) -> None:
+        """What is written under one name changes under the others that a link has given the file."""
+        before = self._node(path)
+        for other, node in list(self._nodes.items()):
+            if other == path or not isinstance(node, File) or not node.lines:
+                continue
+            if node == before or (self._linked and not isinstance(before, File)):
+                self._nodes[other] = File()
 
     def _is_forgotten(self, path: str) -> bool:
         while self._forgotten:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, ToolSchema
 from simulators.base import RecordedCall, Unknown, may_have_run, never_ran, recorded_calls, recorded_turns
-from simulators.effects import NOTHING, Touched, touched, without_effect
+from simulators.effects import ANYTHING, NOTHING, Touched, touched, without_effect
 from simulators.operations import is_change, operation
 from simulators.workspace.observe import has_failed
 
@@ -40,6 +40,8 @@ class _Account:
         self.cwds: dict[str | None, None] = {cwd: None}
         """All in which a command may run."""
         self.turn = 0
+        self.linked = False
+        """Were files given other names? Then whatever is written may be any of them."""
         self.unreliable: frozenset[str] = frozenset()
         self._schemas = schemas
 
@@ -47,7 +49,7 @@ class _Account:
         """A copy that goes on by itself."""
         copy = _Account(self._schemas, self.cwd)
         copy.made, copy.cwds, copy.turn = list(self.made), dict(self.cwds), self.turn
-        copy.unreliable = self.unreliable
+        copy.unreliable, copy.linked = self.unreliable, self.linked
         return copy
 
     def find_unreliable(self) -> None:
@@ -63,6 +65,9 @@ class _Account:
             touched = touched._replace(writes=NOTHING, makes_files=False, cwd=self.cwd)
         elif output is not None:
             touched = without_effect(call, touched, output.content)
+        if self.linked and touched.writes:
+            touched = touched._replace(writes=ANYTHING)
+        self.linked = self.linked or touched.links
         if output is not None and may_have_run(output):
             output = None
         failed = output is not None and not is_change(call) and _says_that_it_failed(call, output.content)
@@ -100,6 +105,7 @@ def _accounts(prefix: Prefix, original: Sequence[Message]) -> tuple[_Account, _A
     before.find_unreliable()
     turn = _Account(schemas, before.cwd)
     turn.cwds |= before.cwds
+    turn.linked = before.linked
     return before, turn.add_all([recorded_calls(prefix, original)])
 
 
@@ -137,7 +143,11 @@ class RecordedSession:
         times = sum(made.touched.key == asked.key for made in _since_change(asked, here))
         if times >= len(fitting) and not asked.reads_only:
             return None
-        return fitting[min(times, len(fitting) - 1)].output
+        at = fitting[min(times, len(fitting) - 1)]
+        others = _same_text(self._original[at], self._original)
+        if any(_changes(other, here) != _changes(other, self._original[:at]) for other in others):
+            return None
+        return self._original[at].output
 
     def _from_before(self, asked: Touched) -> ToolOutput | None:
         if asked.is_volatile or asked.key[0] in self._account.unreliable:
@@ -154,12 +164,12 @@ def _changes(asked: Touched, made: Sequence[_Made]) -> list[object]:
     return [each.touched.key for each in made if asked.is_changed_by(each.touched)]
 
 
-def _after(changes: Sequence[object], asked: Touched, made: Sequence[_Made]) -> Iterator[_Made]:
-    """The same calls where exactly these changes, that their output may depend on, were made before."""
+def _after(changes: Sequence[object], asked: Touched, made: Sequence[_Made]) -> Iterator[int]:
+    """Where the same calls stand that come after exactly these changes."""
     done = 0
-    for each in made:
+    for at, each in enumerate(made):
         if done == len(changes) and each.touched.key == asked.key:
-            yield each
+            yield at
         if asked.is_changed_by(each.touched):
             if done == len(changes) or changes[done] != each.touched.key:
                 return
@@ -174,14 +184,32 @@ def _since_change(asked: Touched, made: Sequence[_Made]) -> Sequence[_Made]:
 
 def _latest(asked: Touched, made: Sequence[_Made], turn: int) -> ToolOutput | None:
     """The last output of the same call, if it left everything as it was, and nothing since may have changed it."""
-    for each in reversed(made):
+    for at in range(len(made) - 1, -1, -1):
+        each = made[at]
         if asked.of_files and each.turn < turn:
             return None
         if each.touched.key == asked.key and each.output is not None and each.touched.reads_only:
-            return None if each.failed else each.output
+            stale = any(
+                other.is_changed_by(later.touched) for other in _same_text(each, made) for later in made[at + 1 :]
+            )
+            return None if each.failed or stale else each.output
         if asked.is_changed_by(each.touched):
             return None
     return None
+
+
+def _same_text(read: _Made, made: Sequence[_Made]) -> list[Touched]:
+    """The reads of the same text under other names: a link may have given one file both."""
+    if read.touched.reads is ANYTHING or read.output is None or not read.output.content:
+        return []
+    return [
+        other.touched
+        for other in made
+        if other.output is not None
+        and other.output.content == read.output.content
+        and other.touched.reads is not ANYTHING
+        and other.touched.reads != read.touched.reads
+    ]
 
 
 def _unreliable(made: Sequence[_Made]) -> frozenset[str]:

@@ -224,14 +224,11 @@ def append(path: str, text: str, io: Io) -> None:
         io.files.write(path, text)
     elif text:
         file = io.files.file(path)
-        if not file.whole:
+        if not file.whole or file.ends is None:
             io.files.forget(path)
             io.files.see_kind(path, Kind.FILE)
             return
-        if file.ends is None:
-            io.assumes.add("file.ends")
-        known = "\n".join(file.lines[number] for number in range(1, len(file.lines) + 1))
-        io.files.write(path, known + ("" if file.ends is False or not file.lines else "\n") + text)
+        io.files.write(path, file.text + text)
 
 
 COMMANDS: dict[str, CommandFunction] = {

@@ -52,7 +52,7 @@ class Commands:
             at = 1 + without_options(texts[1:], table()["wrappers"][name])
             at += name in ("timeout", "gtimeout")
             if name == "xargs":
-                words = [*words, *([] if at < len(words) else [_word("echo")]), UNKNOWN]
+                words = [*_filled(words), *([] if at < len(words) else [_word("echo")]), UNKNOWN]
             self._ledger.entries = self._ledger.entries or name in ("npx", "bunx", "pnpx")
             self._ledger.volatile = self._ledger.volatile or name == "time"
             if name == "command" and has_option(texts[1:2], ["-v", "-V"]):
@@ -75,6 +75,11 @@ class Commands:
             self._find(words, texts, places, depth)
         elif name == "git":
             self._git(texts, places)
+        elif name == "ln":
+            self._ledger.links = True
+            self._by_table(name, words, texts, places)
+        elif name == "make" and "-f" in texts:
+            self._ledger.anything = True
         elif name in _SPECIAL:
             _SPECIAL[name](self._ledger, words, texts, places)
         else:
@@ -114,7 +119,7 @@ class Commands:
         ):
             self._ledger.anything = True
         if has_option(texts[1:], table()["unless"][name]):
-            self._written([*operands, *_values(texts)], places)
+            self._written([*operands, *_values(texts), *_attached(texts)], places)
             suffixes = [text[2:] for text in texts if text is not None and re.fullmatch(r"-i\W.*", text)]
             backups = [Word((*word.parts, Text(suffix))) for word in operands for suffix in suffixes]
             self._ledger.write(backups, places)
@@ -210,6 +215,28 @@ def _values(texts: Sequence[str | None]) -> list[Word]:
     return [_word(text.split("=", 1)[1]) for text in texts if text is not None and _is_option(text) and "=" in text]
 
 
+def _attached(texts: Sequence[str | None]) -> list[Word]:
+    """The values of `-o` that are written right behind it."""
+    found = [re.fullmatch(r"-[a-zA-Z]*?o(.+)", text) for text in texts if text is not None]
+    return [_word(match[1]) for match in found if match is not None]
+
+
+def _filled(words: list[Word]) -> list[Word]:
+    """The words of `xargs`, with what it puts in the place of a mark taken for unknown."""
+    marks = [_mark(text, following) for text, following in pairwise([*(word.literal for word in words), None])]
+    found = [mark for mark in marks if mark]
+    return [UNKNOWN if any(mark in (word.literal or "") for mark in found) else word for word in words]
+
+
+def _mark(text: str | None, following: str | None) -> str | None:
+    """What `xargs` replaces by what it reads, if this option says so."""
+    if text is None or not re.match(r"-[IJi]|--replace", text):
+        return None
+    if text in ("-I", "-J"):
+        return following
+    return text.split("=", 1)[1] if "=" in text else text[2:] if text[:2] in ("-I", "-i", "-J") and text[2:] else "{}"
+
+
 def _compiles(texts: Sequence[str | None]) -> bool:
     return texts[0] in ("gcc", "cc", "g++", "clang", "clang++", "rustc", "javac", "make")
 
@@ -246,6 +273,16 @@ def _mktemp(ledger: Ledger, words: list[Word], texts: list[str | None], places: 
     ledger.volatile = ledger.entries = True
 
 
+def _uniq(ledger: Ledger, words: list[Word], texts: list[str | None], places: Places) -> None:
+    ledger.write([word for word in words[1:] if not _is_option(word.literal)][1:], places)
+
+
+def _shuf(ledger: Ledger, words: list[Word], texts: list[str | None], places: Places) -> None:
+    ledger.volatile = True
+    if has_option(texts[1:], ["-o", "--output"]):
+        ledger.anything = True
+
+
 _CURL_WRITES = ("-o", "-O", "--output", "--remote-name", "-D", "-c", "--cookie-jar", "--dump-header", "-K")
 _SPECIAL = {"awk": _awk, "gawk": _awk, "mawk": _awk, "dd": _dd, "tar": _tar, "bsdtar": _tar, "patch": _patch,
-            "curl": _curl, "mktemp": _mktemp}  # fmt: skip
+            "curl": _curl, "mktemp": _mktemp, "uniq": _uniq, "shuf": _shuf}  # fmt: skip

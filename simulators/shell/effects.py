@@ -41,6 +41,8 @@ class Effects(NamedTuple):
     """The working directory afterwards; None where it is not known. Below SOMEWHERE where it was not known before."""
     volatile: bool = False
     """The output depends on time, chance, processes or the network."""
+    links: bool = False
+    """Files may have got other names."""
 
     @property
     def reads_only(self) -> bool:
@@ -56,7 +58,9 @@ def effects(command: str, cwd: str | None, home: str | None = None) -> Effects:
     ledger = Ledger(cwd, home)
     places = _Walk(ledger).script(script, (cwd or SOMEWHERE,), 0)
     after = None if places[0] == SOMEWHERE and cwd is None else places[0]
-    return Effects(None if ledger.anything else frozenset(ledger.writes), ledger.entries, after, ledger.volatile)
+    return Effects(
+        None if ledger.anything else frozenset(ledger.writes), ledger.entries, after, ledger.volatile, ledger.links
+    )
 
 
 class _Walk:

@@ -1,4 +1,4 @@
-"""git, as far as it says nothing: staging and tagging, where this environment has shown that they work."""
+"""git, as far as it says nothing: staging, where this environment has shown that it works."""
 
 from __future__ import annotations
 
@@ -10,13 +10,11 @@ from simulators.shell.state import CommandFunction, Io
 
 
 def git(arguments: Sequence[str], io: Io) -> int:
-    """`git add` of what is not known to be absent, and `git tag NAME`: silent, once that was seen here."""
+    """`git add` of what is not known to be absent: silent, once that was seen here."""
     match list(arguments):
         case ["add", *operands] if operands:
             _check(operands, io)
             io.assumes.add("git.add")
-        case ["tag", name] if not name.startswith("-"):
-            io.assumes.add("git.tag")
         case _:
             raise Unknown("git: not modelled")
     return 0

@@ -43,6 +43,8 @@ def learn(command: str, text: str, code: int | None, shell: Shell, files: Files)
 
 def forget(files: Files, changed: Effects) -> None:
     """What a command may have changed is no longer known."""
+    if changed.links:
+        files.link()
     if changed.writes is None:
         files.forget_all()
         return
@@ -58,7 +60,7 @@ def _same(one: str, other: str) -> bool:
 
 
 def _take(shell: Shell, state: Shell, files: Files, known: Files) -> None:
-    shell.cwd, shell.variables = state.cwd, state.variables
+    shell.cwd = state.cwd  # variables hold for the next call in some harnesses only
     files.become(known)
 
 

@@ -22,6 +22,7 @@ class Ledger:
         self.anything = False
         self.entries = False
         self.volatile = False
+        self.links = False
 
     def write(self, words: Sequence[Word], places: Places) -> None:
         """What these words name may have changed."""

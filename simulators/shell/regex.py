@@ -168,7 +168,7 @@ class _Translator:
         rest = self._source[self._at + width - 1 :]
         match = _REPEAT.match(rest if self._extended else rest.replace("\\}", "}", 1))
         if match is None:
-            if not self._extended or self._source[self._at + 1 : self._at + 2].isdigit():
+            if not self._extended or rest[1:2].isdigit() or rest[1:2] == ",":
                 raise Unknown("a repetition that is not modelled")
             if not self._atom:
                 raise Unknown("a brace at the beginning")

@@ -9,7 +9,7 @@ from simulators.base import Unknown
 from simulators.files import SOMEWHERE, Files, NotThere
 from simulators.shell import builtin, changing, git, grep, lines, listing, reading, sed
 from simulators.shell.expand import fields, one
-from simulators.shell.state import HOMELESS, LARGEST, Chunk, CommandFunction, Io, Outcome, Shell, Touching
+from simulators.shell.state import ENDS, HOMELESS, LARGEST, Chunk, CommandFunction, Io, Outcome, Shell, Touching
 from simulators.shell.syntax import parse
 from simulators.shell.tree import Command, Group, Opaque, Pipeline, Redirect, Script, Simple, Word
 
@@ -26,6 +26,19 @@ _DEEPEST = 8
 
 def run(command: str, shell: Shell, files: Files) -> Outcome:
     """What the command prints and its exit code. Changes `shell` and `files`, in part also where it raises Unknown."""
+    before, known = shell.fork(), files.fork()
+    outcome = _run(command, shell, files)
+    if ENDS not in outcome.assumes:
+        return outcome
+    known.take_as_unended()  # does it make a difference how the last line ends?
+    other = _run(command, before, known)
+    if (outcome.text.rstrip("\n"), outcome.code) != (other.text.rstrip("\n"), other.code):
+        raise Unknown("how a file ends is not known")
+    files.leave_ends_open(known)
+    return outcome._replace(assumes=outcome.assumes - {ENDS})
+
+
+def _run(command: str, shell: Shell, files: Files) -> Outcome:
     script = parse(command)
     if script is None:
         raise Unknown("a command that is not modelled")

@@ -10,6 +10,8 @@ from typing import NamedTuple
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, Files, Kind, NotThere, resolve
 
+ENDS = "file.ends"
+"""The form that stands for a last line that is taken to have a line end."""
 LARGEST = 4_000_000
 HOMELESS = "/~"
 """Stands for a home directory that is not known: it may be used, but never shown."""
@@ -133,7 +135,7 @@ class Io:
         if not file.lines:
             return text
         if file.ends is None:
-            self.assumes.add("file.ends")
+            self.assumes.add(ENDS)
         return text if file.ends is False else text + "\n"
 
     def input(self) -> str:

@@ -136,6 +136,7 @@ class World:
 
     def _become(self, files: Files, shell: ShellState) -> None:
         self.files, self.shell = files, shell
+        self.shell.variables = {}  # in some harnesses they hold for the next call, in others not
 
     @property
     def place(self) -> Place:

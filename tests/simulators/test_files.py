@@ -140,3 +140,16 @@ def test_a_snapshot_tells_what_was_not_changed_since():
     assert files.text("/repo/b") == "B"
     files.forget_all()
     assert files.kind("/repo/b") is Kind.UNKNOWN
+
+
+def test_what_is_written_under_another_name_is_doubted():
+    files = Files()
+    for name in ("f", "link", "other"):
+        files.see(f"/repo/{name}", File.of("other\n" if name == "other" else "same\n"))
+    files.write("/repo/link", "new\n")
+    assert files.file("/repo/f") == File()
+    assert files.text("/repo/other") == "other\n"
+    files.link()
+    files.fork().write("/repo/other", "newer\n")
+    files.write("/repo/never-seen", "x\n")
+    assert [path for path, _ in files.known()] == ["/repo/never-seen"]

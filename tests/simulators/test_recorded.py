@@ -149,6 +149,25 @@ def test_a_failed_edit_has_changed_nothing():
     assert answers([READ], original=done) == [None]
 
 
+def test_a_file_that_may_have_two_names():
+    same = turn(READ, READ_B, outputs=["x", "x"])[:-1]
+    assert answers([READ, READ_B], before=same) == [None, None]  # time has passed
+    edit = ("edit", {"path": "src/b.py", "old_string": "x", "new_string": "y"})
+    alike = turn(READ, READ_B, edit, READ, outputs=["x", "x", "done", "y"])
+    assert answers([READ, READ_B, edit, READ], original=alike)[3] == "y"
+    other = turn(READ, READ_B, outputs=["x", "x"])
+    assert answers([READ, READ_B, edit, READ], original=other) == ["x", "x", None, None]
+    distinct = turn(READ, READ_B, outputs=["x", "z"])
+    assert answers([READ, READ_B, edit, READ], original=distinct) == ["x", "z", None, "x"]
+
+
+def test_after_a_link_any_write_may_change_any_file():
+    link = ("bash", {"command": "ln src/a.py src/c.py"})
+    write_c = ("write", {"path": "src/c.py", "content": "x"})
+    assert answers([READ, write_c, READ], original=turn(READ)) == ["output 1", None, "output 1"]
+    assert answers([link, READ, write_c, READ], original=turn(link, READ)) == ["output 1", "output 2", None, None]
+
+
 def test_calls_that_the_harness_answered_have_changed_nothing():
     async def ask() -> str:
         session = Recorded().open(prefix_of(USER, tools=TOOLS), turn(LS), 1)

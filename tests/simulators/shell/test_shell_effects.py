@@ -57,6 +57,9 @@ def test_reading_changes_nothing(command: str) -> None:
         ("sed -i.bak p f", {"/w/f", "/w/f.bak", "/w/p", "/w/p.bak"}),
         ("sed -ni p f", {"/w/f", "/w/p"}),
         ("sort -o f f", {"/w/f"}),
+        ("sort -ruof.txt a", {"/w/f.txt", "/w/a"}),
+        ("sort a -o f", {"/w/f", "/w/a"}),
+        ("uniq a b", {"/w/b"}),
         ("bash -c 'cd a && rm b'", {"/w/a/b"}),
         ("env A=1 nice -n 5 timeout 3 rm x", {"/w/x"}),
         ("find a b -name x -delete", {"/w/a", "/w/b"}),
@@ -145,6 +148,19 @@ def test_builds_and_tests_leave_sources(command: str) -> None:
 )
 def test_the_working_directory_afterwards(command: str, cwd: str | None) -> None:
     assert effects(command, "/w", "/h").cwd == cwd
+
+
+@pytest.mark.parametrize(
+    "command", ["xargs -I{} sh -c 'echo > {}'", "xargs -i sh -c 'rm {}'", "xargs -IX sh -c 'rm X'", "shuf -o f a",
+                "make -f - all"],
+)  # fmt: skip
+def test_what_is_put_in_later_may_name_anything(command: str) -> None:
+    assert effects(command, "/w").writes is None
+
+
+def test_links_are_told() -> None:
+    assert effects("cd a && ln -s b c", "/w").links
+    assert not effects("cp a b; ls -l", "/w").links
 
 
 def test_a_directory_that_is_not_known_stays_so() -> None:

@@ -179,7 +179,7 @@ def test_what_is_not_sure_is_unknown(command: str, files: Files) -> None:
     ("command", "assumes"),
     [
         ("cat a.txt", set()),
-        ("cat partly", {"file.ends"}),
+        ("cat partly", set()),
         ("grep -c z partly", set()),
         ("ls src", set()),
         ("ls mixed", {"ls.order"}),
@@ -202,6 +202,21 @@ def test_assumptions(command: str, assumes: set[str], files: Files) -> None:
     for name in ("B", "a"):
         files.write(f"/w/mixed/{name}", "")
     assert run(command, Shell("/w"), files).assumes == assumes
+
+
+@pytest.mark.parametrize("command", ["cat partly a.txt", "wc -c partly", "wc -l partly", "cat partly | tail -c 1"])
+def test_what_depends_on_an_end_that_is_not_known_is_unknown(command: str, files: Files) -> None:
+    files.see("/w/partly", File({1: "z"}, 1, None))
+    with pytest.raises(Unknown):
+        run(command, Shell("/w"), files)
+
+
+def test_an_end_that_is_not_known_stays_so(files: Files) -> None:
+    files.see("/w/partly", File({1: "z"}, 1, None))
+    run("sed -i s/z/y/ partly", Shell("/w"), files)
+    assert files.file("/w/partly") == File({1: "y"}, 1, None)
+    run("echo more >> partly", Shell("/w"), files)
+    assert files.file("/w/partly") == File()
 
 
 def test_a_part_of_a_file_is_enough_for_a_part() -> None:

@@ -419,9 +419,9 @@ def test_of_a_patch_to_files_that_are_not_known_only_what_it_says_itself_is_know
 
 
 def test_a_malformed_patch_that_was_taken_leaves_its_files_unknown():
-    files = world(b="1\n", c="1\n")
+    files = world(b="1\n", c="2\n")
     assert observe(Patch("*** Begin Patch\n*** Update File: b\n"), SUCCESS, files, PLACE) is None
-    assert (files.kind("/r/b"), files.text("/r/c")) == (Kind.UNKNOWN, "1\n")
+    assert (files.kind("/r/b"), files.text("/r/c")) == (Kind.UNKNOWN, "2\n")
     assert observe(Patch("*** Begin Patch"), SUCCESS, files, PLACE) is None
     assert files.kind("/r/c") is Kind.UNKNOWN
 
