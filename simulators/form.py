@@ -256,7 +256,7 @@ def _shared(outputs: Sequence[str], line: Callable[[list[str]], str]) -> str:
     low, high = min(lines), max(lines)
     shared = low[: next((at for at, (a, b) in enumerate(zip(low, high, strict=False)) if a != b), len(low))]
     if any(each != shared for each in lines):
-        shared = re.sub(r"\w+$", "", shared)
+        shared = re.sub(r"\b\w+$", "", shared)
     return _cut(shared) if len(shared.strip()) >= _SHORTEST_FRAME else ""
 
 

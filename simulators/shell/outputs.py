@@ -13,8 +13,8 @@ from simulators.shell.state import Io, number, options
 
 Reader = Callable[[Sequence[str], str, int | None, Io], None]
 _ABSENT = re.compile(
-    r"\w+: (?:cannot access |can't read |cannot open |cannot stat )?['‘]?(?P<name>[^\n'’]+?)['’]?(?: for reading)?:"
-    r" No such file or directory"
+    r"\b\w+: (?:cannot access |can't read |cannot open |cannot stat )?['‘]?(?P<name>[^\n'’]{1,4096}?)['’]?"
+    r"(?: for reading)?: No such file or directory"
 )
 _MODES = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.EXISTS}
 _LONG = re.compile(

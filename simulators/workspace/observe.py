@@ -36,7 +36,12 @@ def has_failed(operation: Operation, output: str) -> bool:
     for path in (getattr(operation, "path", None), getattr(operation, "command", None)):
         if path:
             first = first.replace(path, "")
-    return bool(_FAILED.search(re.sub(r"\S*[/\\]\S*", "", first)))
+    return bool(_FAILED.search(_without_paths(first)))
+
+
+def _without_paths(text: str) -> str:
+    """Names of files may sound like errors."""
+    return " ".join(word for word in text.split() if "/" not in word and "\\" not in word)
 
 
 def observe(operation: Operation, output: str, files: Files, place: Place) -> Told | None:
@@ -144,7 +149,7 @@ def _was_applied(output: str) -> bool | None:
     framed = unframe(output)
     if framed.code is not None:
         return framed.code == 0
-    first = re.sub(r"\S*[/\\]\S*", "", framed.body.strip().split("\n", 1)[0])
+    first = _without_paths(framed.body.strip().split("\n", 1)[0])
     if first.lower().startswith("success"):
         return True
     if _FAILED.search(first):

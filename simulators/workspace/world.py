@@ -19,7 +19,7 @@ from simulators.workspace.observe import has_failed, observe
 from simulators.workspace.patch import paths
 from simulators.workspace.python import only_computes
 
-_LAST_NUMBER = re.compile(r"\d+(?!.*\d)", re.DOTALL)
+_NUMBER = re.compile(r"\d+")
 _MOST_DIGITS = 9
 _NO_FILE = "n/a"
 
@@ -123,9 +123,9 @@ class World:
 
     def _note_facts(self, call: ToolCall) -> dict[str, str]:
         facts = {name: value for name, value in (call.parsed or {}).items() if isinstance(value, str)}
-        latest = _LAST_NUMBER.search(self._latest.get(call.name, "0"))
-        if latest is not None and len(latest[0]) < _MOST_DIGITS:
-            facts["next number"] = str(int(latest[0]) + 1)
+        numbers = _NUMBER.findall(self._latest.get(call.name, "0"))
+        if numbers and len(numbers[-1]) < _MOST_DIGITS:
+            facts["next number"] = str(int(numbers[-1]) + 1)
         return facts
 
     def _do(self, done: Done) -> None:

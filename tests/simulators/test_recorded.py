@@ -181,3 +181,10 @@ def test_calls_that_the_harness_answered_have_changed_nothing():
 def test_a_call_without_a_recorded_output_is_not_known():
     messages = [acting(tool_call("bash", LS[1], "c1"))]
     assert answers([LS], original=messages) == [None]
+
+
+@pytest.mark.parametrize("unit", ["y", "1", "a/", "a: ", "1 "])
+def test_a_very_long_line_is_gone_through_in_one_pass(unit: str):
+    """Minutes, or hours, where a pattern begins anew at each of its characters."""
+    text = unit * (2_000_000 // len(unit))
+    assert answers([LS, READ], original=turn(LS, READ, outputs=[text, text])) == [text, text]
