@@ -285,4 +285,4 @@ def _shuf(ledger: Ledger, words: list[Word], texts: list[str | None], places: Pl
 
 _CURL_WRITES = ("-o", "-O", "--output", "--remote-name", "-D", "-c", "--cookie-jar", "--dump-header", "-K")
 _SPECIAL = {"awk": _awk, "gawk": _awk, "mawk": _awk, "dd": _dd, "tar": _tar, "bsdtar": _tar, "patch": _patch,
-            "curl": _curl, "mktemp": _mktemp, "uniq": _uniq, "shuf": _shuf}  # fmt: skip
+            "curl": _curl, "mktemp": _mktemp, "uniq": _uniq, "xxd": _uniq, "shuf": _shuf}  # fmt: skip

@@ -60,6 +60,7 @@ def test_reading_changes_nothing(command: str) -> None:
         ("sort -ruof.txt a", {"/w/f.txt", "/w/a"}),
         ("sort a -o f", {"/w/f", "/w/a"}),
         ("uniq a b", {"/w/b"}),
+        ("xxd -r a b", {"/w/b"}),
         ("bash -c 'cd a && rm b'", {"/w/a/b"}),
         ("env A=1 nice -n 5 timeout 3 rm x", {"/w/x"}),
         ("find a b -name x -delete", {"/w/a", "/w/b"}),
