@@ -69,7 +69,9 @@ def test_the_discriminator_on_the_stand_in(here: Here):
     assert first["pairs"] + first["identical"] == 25
     assert first["controls"]["caught"] == first["controls"]["pairs"] == 20
     assert first["failed"] == {}
-    assert measured(here, *words)["discriminator"] == first, "the same seed draws the same"
+    again = measured(here, *words)
+    assert again["discriminator"] == first, "the same seed draws the same"
+    assert again["standin"] == ["simulator", "judge"]
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,8 @@ def perform(config: Any, invocation: Invocation) -> int:
         raise UserError(f"out={settings.out}: there is no folder {Path(settings.out).parent}")
     with tempfile.TemporaryDirectory() as folder:
         result = asyncio.run(_measure(settings, Path(folder)))
+    if roles := result.get("standin"):
+        say(f"STAND-IN: {', '.join(roles)} played by rule, not by a model. Only what needs no model counts.\n")
     say("\n\n".join(_table(name, measured) for name, measured in result.items() if name in _SHARES))
     if settings.out is not None:
         _write(Path(settings.out), result)
@@ -80,7 +82,16 @@ async def _measure(settings: FidelityConfig, folder: Path) -> dict[str, Any]:
             bar.update(0)
 
         measured = await fidelity(settings, turns, advance)
-    return {"transcripts": {"used": len(turns), "excluded": dict(excluded)}, **measured}
+    result = {"transcripts": {"used": len(turns), "excluded": dict(excluded)}, **measured}
+    return result | ({"standin": _standins(settings)} if "discriminator" in measured else {})
+
+
+def _standins(settings: FidelityConfig) -> list[str]:
+    """The roles that are played by rule."""
+    from resample.plan import STANDIN
+
+    models = {"simulator": settings.simulator.model, "judge": settings.judge.model}
+    return [role for role, model in models.items() if model.startswith(STANDIN)]
 
 
 def _turns(settings: FidelityConfig, folder: Path, excluded: Counter[str]) -> Iterator[tuple[Any, ...]]:
