@@ -137,12 +137,7 @@ def _lines(name: str, io: Io) -> list[str]:
         text = io.text(name)
         lines = lines_of(text)
     else:
-        path = io.path(name)
-        io.touching.read(path)
-        io.kind(name)
-        file = io.files.file(path)
-        if not file.whole:
-            raise Unknown(f"{name}: not all of it is known")
+        file = io.whole(name)
         lines = [file.lines[at] for at in range(1, len(file.lines) + 1)]
     if any("\0" in line or (not line.isprintable() and "\ufffd" in line) for line in lines):
         raise Unknown("binary data")

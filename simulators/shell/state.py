@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from simulators.base import Unknown
-from simulators.files import SOMEWHERE, Files, Kind, NotThere, resolve
+from simulators.files import SOMEWHERE, File, Files, Kind, NotThere, resolve
 
 ENDS = "file.ends"
 """The form that stands for a last line that is taken to have a line end."""
@@ -125,18 +125,23 @@ class Io:
             return ""
         if name.startswith(("/dev/", "/proc/", "/sys/")):
             raise Unknown(f"{name}: no plain file")
-        path = self.path(name)
-        self.touching.read(path)
-        self.kind(name)
-        file = self.files.file(path)
-        if not file.whole:
-            raise Unknown(f"{name}: not all of it is known")
+        file = self.whole(name)
         text = "\n".join(file.lines[number] for number in range(1, len(file.lines) + 1))
         if not file.lines:
             return text
         if file.ends is None:
             self.assumes.add(ENDS)
         return text if file.ends is False else text + "\n"
+
+    def whole(self, name: str) -> File:
+        """A file of which all lines are known. Raises NotThere, Unknown."""
+        path = self.path(name)
+        self.touching.read(path)
+        self.kind(name)
+        file = self.files.file(path)
+        if not file.whole:
+            raise Unknown(f"{name}: not all of it is known")
+        return file
 
     def input(self) -> str:
         """Standard input. Raises Unknown where nothing was given."""

@@ -252,7 +252,7 @@ def _numbered(read: Read, block: Block, output: str) -> File | None:
     if splits and block.lines[-1] == "" and block.last > 1:
         del lines[block.last]
         return File(lines, block.last - 1, True)
-    return File(lines, block.last, None)  # a viewer may leave out the empty line after the last line end
+    return File(lines, block.last)  # a viewer may leave out the empty line after the last line end
 
 
 def _bare(read: Read, output: str) -> File:
