@@ -356,7 +356,7 @@ class Files:
         for other, node in list(self._nodes.items()):
             if other == path or not isinstance(node, File) or not node.lines:
                 continue
-            if node == before or (self._linked and not isinstance(before, File)):
+            if node == before or (self._linked and (not isinstance(before, File) or before.agrees(node))):
                 self._nodes[other] = File()
 
     def _is_forgotten(self, path: str) -> bool:

@@ -153,3 +153,14 @@ def test_what_is_written_under_another_name_is_doubted():
     files.fork().write("/repo/other", "newer\n")
     files.write("/repo/never-seen", "x\n")
     assert [path for path, _ in files.known()] == ["/repo/never-seen"]
+
+
+def test_after_a_link_a_file_known_in_part_may_be_any_that_it_does_not_contradict():
+    files = Files()
+    files.link()
+    files.see("/repo/part", File({1: "a"}))
+    files.see("/repo/whole", File.of("a\nb\n"))
+    files.see("/repo/other", File.of("x\n"))
+    files.write("/repo/part", "new\n")
+    assert files.file("/repo/whole") == File()
+    assert files.text("/repo/other") == "x\n"
