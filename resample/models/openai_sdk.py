@@ -1,26 +1,24 @@
 """The openai SDK as transport: any server that speaks OpenAI chat completions.
 
 The SDK's resource methods copy and check every field of every message, which at long prefixes is most of a
-client's work. `post` with a ready-made body keeps the SDK's connections, proxies and headers, and skips the walk. What
-comes back is read in a hook of the http client, where a limit can be kept: the SDK would read it whole.
+client's work. `post` with a ready-made body keeps the SDK's headers and authentication, and skips the walk; beneath it
+stands an http client that adds next to nothing (`resample.models.http_client`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from resample.models.addresses import check_address, is_loopback, public_address
+from resample.models.addresses import check_address, public_address
 from resample.models.failures import Failure, Peer
 from resample.models.redaction import header_secrets, public_name
 from resample.models.wire import BrokenReply, check_headers, check_params, max_completion, request_body
 from resample.types import ChatRequest, Reply, UserError
 
 if TYPE_CHECKING:
-    import httpx
     from openai import AsyncOpenAI
     from openai._types import RequestOptions
 
@@ -30,12 +28,6 @@ REPLY_BYTES = 16 * 2**20
 """A larger reply is none."""
 ERROR_BYTES = 8 * 2**20
 """So much is read of a failure's body."""
-
-_BODY = "resample.body"
-_NO_PROXY = "one of HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY holds no address: correct or unset it"
-_CONNECT_SECONDS = 10.0
-_KEEPALIVE_SECONDS = 4.0
-"""Below the 5 s after which common servers hang up, so that a request seldom meets a closing connection."""
 
 
 class OpenAITransport:
@@ -92,76 +84,45 @@ class OpenAITransport:
         if self._client is None:
             self._client = self._connect()
         body = request_body(self.model, request, self.params)
+        failure: Failure | UserError | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                response = await self._client.post(
-                    "/chat/completions", content=body, cast_to=httpx.Response, options=self._options, stream=True
+                answered: Any = await self._client.post(
+                    "/chat/completions", content=body, cast_to=httpx.Response, options=self._options
                 )
-            failure: Failure | UserError | None = None
         except openai.APIConnectionError as error:
             failure = self._failure(error.__cause__ or error)  # the cause knows what happened
         except TimeoutError:
             failure = self._peer.unreachable(TimeoutError(f"no whole reply within {self._timeout:g} s"))
         if failure is not None:
             raise failure  # out here, without the SDK's error as context: that holds request and headers
-        assert isinstance(response, httpx.Response), "as asked for"
-        return self._peer.reply(response.extensions[_BODY])
+        if not 200 <= answered.status_code < 300:
+            raise self._peer.rejection(answered.status_code, answered.body, answered.headers)
+        if not answered.whole:
+            raise self._peer.broken(BrokenReply(f"the reply is larger than {REPLY_BYTES / 2**20:g} MiB"))
+        return self._peer.reply(answered.body)
 
     def _failure(self, cause: BaseException) -> Failure | UserError:
-        import aiohttp
+        from resample.models.http_client import BadEnvironment
 
-        if isinstance(cause, Failure):
-            return cause
-        if isinstance(cause, aiohttp.InvalidURL):  # its own address was checked before
-            return UserError(f"{self.name}: {_NO_PROXY}")
-        return self._peer.unreachable(cause)
-
-    async def _receive(self, response: httpx.Response) -> None:
-        """Read what was answered, as far as it may be read. Raises Failure for all but a reply."""
-        if not response.is_success:
-            body, _ = await _read(response, ERROR_BYTES)
-            raise self._peer.rejection(response.status_code, body, response.headers)
-        response.extensions[_BODY], whole = await _read(response, REPLY_BYTES)
-        if not whole:
-            raise self._peer.broken(BrokenReply(f"the reply is larger than {REPLY_BYTES / 2**20:g} MiB"))
+        return (
+            UserError(f"{self.name}: {cause}") if isinstance(cause, BadEnvironment) else self._peer.unreachable(cause)
+        )
 
     def _connect(self) -> AsyncOpenAI:
-        import httpx
         import openai
 
-        logging.getLogger("httpx").setLevel(logging.WARNING)  # it would log a line per request
+        from resample.models.http_client import WireClient
+
         self._options = {"headers": {name: openai.Omit() for name in self._withheld()}}
-        timeout = openai.Timeout(self._timeout, connect=min(self._timeout, _CONNECT_SECONDS))
-        limits = httpx.Limits(
-            max_connections=self._pool,
-            max_keepalive_connections=self._pool,
-            keepalive_expiry=_KEEPALIVE_SECONDS,
-        )
-        client = self._http_client(limits=limits, timeout=timeout, event_hooks={"response": [self._receive]})
         return openai.AsyncOpenAI(
             api_key=self._api_key or "none",
             base_url=self._address,
             default_headers=self._headers,
-            timeout=timeout,
+            timeout=self._timeout,
             max_retries=0,
-            http_client=client,
+            http_client=WireClient(self._address, pool=self._pool, reply_bytes=REPLY_BYTES, error_bytes=ERROR_BYTES),
         )
-
-    def _http_client(self, **options: Any) -> httpx.AsyncClient:
-        """By the environment's certificates and proxies; what is on this machine itself is never behind a proxy."""
-        import httpx
-        import openai
-
-        try:
-            if is_loopback(self._address):
-                secured = self._address.lower().startswith("https")
-                options |= {"trust_env": False, "verify": httpx.create_ssl_context(trust_env=secured)}
-            return openai.DefaultAioHttpClient(follow_redirects=False, **options)
-        except OSError as error:
-            refused = f"no certificates: {error.strerror or error}: check SSL_CERT_FILE and SSL_CERT_DIR"
-        except (ValueError, httpx.InvalidURL):  # whose texts may hold a piece of a password
-            refused = _NO_PROXY
-        raise UserError(f"{self.name}: {refused}")
 
     def _withheld(self) -> list[str]:
         """Headers the SDK may not add by itself: a made-up key, and the environment's for OpenAI."""
@@ -182,15 +143,3 @@ class OpenAITransport:
 def _spelled(header: str) -> str:
     """A header's name as the SDK spells it, so that the user's replaces the SDK's instead of joining it."""
     return {"authorization": "Authorization", "content-type": "Content-Type"}.get(header.lower(), header)
-
-
-async def _read(response: httpx.Response, limit: int) -> tuple[bytes, bool]:
-    """The body, decoded, up to little more than `limit` bytes, and whether it is the whole."""
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in response.aiter_bytes():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            break
-    return b"".join(chunks), size <= limit

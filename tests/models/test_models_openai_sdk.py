@@ -207,10 +207,9 @@ def test_other_machines_are_asked_through_the_proxy(no_proxies: pytest.MonkeyPat
     [
         ("SSL_CERT_FILE", "/nonexistent", "no certificates: No such file or directory: check SSL_CERT_FILE"),
         ("SSL_CERT_FILE", __file__, "no certificates: .*: check SSL_CERT_FILE"),
-        ("HTTP_PROXY", "foo://bob:hunter2@h:1", "ALL_PROXY and NO_PROXY holds no address"),
-        ("HTTP_PROXY", "http://bob:hunter2/x@h:1", "ALL_PROXY and NO_PROXY holds no address"),
-        ("ALL_PROXY", "http://bob:hunter2@h:99999", "ALL_PROXY and NO_PROXY holds no address"),
-        ("NO_PROXY", "[::bob", "ALL_PROXY and NO_PROXY holds no address"),
+        ("HTTP_PROXY", "foo://bob:hunter2@h:1", "and ALL_PROXY holds no address"),
+        ("HTTP_PROXY", "http://bob:hunter2/x@h:1", "and ALL_PROXY holds no address"),
+        ("ALL_PROXY", "http://bob:hunter2@h:99999", "and ALL_PROXY holds no address"),
     ],
 )
 def test_an_environment_that_allows_no_connections(
