@@ -30,6 +30,7 @@ from resample.models.limits import Limits
 from resample.models.price import FREE, Price, price_of
 from resample.models.redaction import public_name
 from resample.models.retry import Patience
+from resample.models.warmth import Away, Warmth
 from resample.models.window import window_of
 from resample.paths import transcripts_at
 from resample.plan import RECORDED, STANDIN, Plan
@@ -40,6 +41,7 @@ from resample.prepare.prefix import make_prefix
 from resample.prepare.scrub import Rules, Scrubber
 from resample.prepare.tokens import counter_for
 from resample.prepare.truncate import Cut
+from resample.schedule import Places
 from resample.seeds import derive
 from resample.standin.server import start
 from resample.standin.settings import StandInSettings
@@ -92,7 +94,7 @@ def make_plan(config: configs.RunConfig) -> Plan:
     )
     for role, model in roles.items():
         _check_preset(role, model)
-        _model(role, model, Limits(), Budget(config.budget.usd, config.budget.tokens), "http://127.0.0.1")
+        _model(role, model, _Common(config, "http://127.0.0.1"))
     return plan
 
 
@@ -185,18 +187,18 @@ class Opened(NamedTuple):
 async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIterator[Opened]:
     """An engine with everything it needs; connections and the stand-in end with it."""
     config = plan.config
-    budget = Budget(config.budget.usd, config.budget.tokens)
-    limits = Limits(config.concurrency, config.rate_limit.requests_per_minute, config.rate_limit.tokens_per_minute)
     server = start(plan.standin) if plan.standin is not None else None
+    places = Places(config.concurrency)
+    common = _Common(config, server.base_url if server else "", places.away if config.cache.warm == "auto" else None)
     models: dict[Role, ChatModel] = {}
     try:
         for role, model in plan.roles.items():
-            models[role] = _model(role, model, limits, budget, server.base_url if server else "")
-        _count_spent(store, models, budget)
+            models[role] = _model(role, model, common)
+        _count_spent(store, models, common.budget)
         journalled: dict[Role, ChatModel] = {
             role: JournalledModel(model, store, config.seed, progress.paid) for role, model in models.items()
         }
-        engine = _engine(plan, store, journalled, progress)
+        engine = _engine(plan, store, journalled, progress, places)
         if plan.config.preflight and engine.left:
             await _preflight(plan, store, models)
         yield Opened(engine, _sampled(plan, store, journalled))
@@ -216,7 +218,7 @@ def _count_spent(store: Store, models: Mapping[Role, ChatModel], budget: Budget)
         own.add(used.usage)
 
 
-def _engine(plan: Plan, store: Store, models: Mapping[Role, ChatModel], progress: Progress) -> Engine:
+def _engine(plan: Plan, store: Store, models: Mapping[Role, ChatModel], progress: Progress, places: Places) -> Engine:
     config = plan.config
     arms: dict[Arm, ChatModel | None] = {Arm.CANDIDATE: models.get(Role.CANDIDATE)}
     for name in config.baselines:
@@ -232,6 +234,7 @@ def _engine(plan: Plan, store: Store, models: Mapping[Role, ChatModel], progress
             max_failures=config.max_failures,
             judge=plan.judge_name,
             retry=config.retry == "failed",
+            warm=config.cache.warm == "auto",
         ),
         arms,
         simulator(config, given | _reads(plan, Role.SIMULATOR, models) | {"others": lambda: _others(store)}),
@@ -240,6 +243,7 @@ def _engine(plan: Plan, store: Store, models: Mapping[Role, ChatModel], progress
         open_prefix,
         progress,
         _dependence(plan, given | _reads(plan, Role.JUDGE, models)),
+        places,
     )
 
 
@@ -281,13 +285,10 @@ async def fidelity(
             roles: dict[Role, configs.Model] = {Role.SIMULATOR: config.simulator, Role.JUDGE: config.judge}
             if any(model.model.startswith(STANDIN) for model in roles.values()):
                 server = start(standin_settings(config.standin, config.seed))
-            limits = Limits(
-                config.concurrency, config.rate_limit.requests_per_minute, config.rate_limit.tokens_per_minute
-            )
-            budget = Budget(config.budget.usd, config.budget.tokens)
+            common = _Common(config, server.base_url if server else "")
             for role, model in roles.items():
                 _check_preset(role, model)
-                models[role] = _model(role, model, limits, budget, server.base_url if server else "")
+                models[role] = _model(role, model, common)
         return await _measured(config, config.measures, config.discriminator, turns, models, progress)
     finally:
         for each in models.values():
@@ -394,19 +395,35 @@ def _reads(plan: Plan, role: Role, models: Mapping[Role, ChatModel]) -> dict[str
 # -- models ---------------------------------------------------------------------------------------------------------
 
 
-def _model(role: Role, model: configs.Model, limits: Limits, budget: Budget, standin_url: str) -> ChatModel:
+class _Common:
+    """What the models of all roles share."""
+
+    def __init__(
+        self, config: configs.RunConfig | configs.FidelityConfig, standin_url: str, away: Away | None = None
+    ) -> None:
+        """Where requests wait for the first one over their prefix, they do so inside `away`."""
+        rate = config.rate_limit
+        self.limits = Limits(config.concurrency, rate.requests_per_minute, rate.tokens_per_minute)
+        self.budget = Budget(config.budget.usd, config.budget.tokens)
+        self.pool = config.concurrency
+        self.standin_url = standin_url
+        self.away = away
+
+
+def _model(role: Role, model: configs.Model, common: _Common) -> ChatModel:
     """The model of a role. Raises UserError for a missing key, an unknown provider, or a budget without a price."""
     if role in (Role.CANDIDATE, Role.CONTROL) and model._target_ is not None:
         own_model: ChatModel = _plug_in(role, model, {"model": model.model, "params": model.params})
         return own_model
     own = model.rate_limit
-    within = Limits(model.concurrency, own.requests_per_minute, own.tokens_per_minute, within=limits)
+    within = Limits(model.concurrency, own.requests_per_minute, own.tokens_per_minute, within=common.limits)
     return Endpoint(
-        _transport(role, model, limits.concurrency or configs.RunConfig.concurrency, standin_url),
+        _transport(role, model, common.pool, common.standin_url),
         limits=within,
-        budget=Budget(model.budget.usd, model.budget.tokens, within=budget),
+        budget=Budget(model.budget.usd, model.budget.tokens, within=common.budget),
         price=_price(role, model),
         patience=Patience(attempts=model.attempts),
+        warmth=None if common.away is None else Warmth(common.away),
     )
 
 

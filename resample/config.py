@@ -151,6 +151,15 @@ class Fit:
 
 
 @dataclass
+class Cache:
+    """How providers' prompt caches are used."""
+
+    warm: str = "auto"
+    """`auto`: the first request over a prefix goes alone, the others follow once it is answered, so that they find it
+    in the provider's cache; meanwhile other prefixes are worked on. `off`: nobody waits."""
+
+
+@dataclass
 class Canaries:
     """Rollouts of known answer in the judge's queue."""
 
@@ -222,6 +231,7 @@ class RunConfig:
     taxonomy: dict[str, Any] = field(default_factory=dict)
     canaries: Canaries = field(default_factory=Canaries)
     fidelity: Fidelity = field(default_factory=Fidelity)
+    cache: Cache = field(default_factory=Cache)
     samples: int = 4
     max_steps: int = 30
     seed: int = 0

@@ -76,6 +76,7 @@ def check_run(config: RunConfig) -> None:
     for role in ("simulator", "judge"):
         _one_of(f"fit.{role}", getattr(config.fit, role), ("exclude", "shorten"))
     _one_of("retry", config.retry, ("none", "failed"))
+    _one_of("cache.warm", config.cache.warm, ("auto", "off"))
     _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
     for name in config.baselines:
         _one_of("baselines", name, ("recorded", "control"))

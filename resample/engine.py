@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property, partial
-from typing import NamedTuple
 
 from resample.actions import style
 from resample.guard import guarded
@@ -21,16 +20,19 @@ from resample.journal import journalling
 from resample.judging.canaries import Canary
 from resample.prepare.index import Indexed
 from resample.rollout import play
+from resample.schedule import Group, Places, Schedule, Work
 from resample.seeds import derive
 from resample.store import Store
 from resample.types import (
     Arm,
     BudgetSpent,
     ChatModel,
+    ChatRequest,
     Dependence,
     Judge,
     Message,
     Prefix,
+    Reply,
     Role,
     Rollout,
     RolloutKey,
@@ -75,6 +77,8 @@ class Settings:
     """The judge's name in the store."""
     retry: bool = False
     """Is what failed run again?"""
+    warm: bool = True
+    """Does the first turn of a prefix go alone, until it has its first reply?"""
 
 
 @dataclass
@@ -109,22 +113,23 @@ class Progress:
         return f"{counts}, {self.tokens / 1000:,.0f}k tokens{cost}"
 
 
-class _Work(NamedTuple):
-    """One turn to be played or judged."""
+class _Announcing:
+    """A ChatModel that tells when its first reply is there."""
 
-    key: RolloutKey
-    prefix: Prefix
-    original: tuple[Message, ...]
-    rollout: Rollout | None
-    """None if it is still to be played."""
+    def __init__(self, model: ChatModel, replied: Callable[[], None]) -> None:
+        self._model = model
+        self._replied = replied
 
+    async def complete(self, request: ChatRequest) -> Reply:
+        """Answer as the model does."""
+        reply = await self._model.complete(request)
+        if request.step == 0:
+            self._replied()
+        return reply
 
-class _Group(NamedTuple):
-    """The turns of one prefix that are still to be done, at their place in the drawn order."""
-
-    draw: int
-    name: str
-    open: Callable[[], Iterator[_Work]]
+    async def close(self) -> None:
+        """Close the model."""
+        await self._model.close()
 
 
 class Engine:
@@ -141,8 +146,12 @@ class Engine:
         load: Load,
         progress: Progress,
         dependence: Dependence | None = None,
+        places: Places | None = None,
     ) -> None:
-        """With `dependence`, it is asked of the findings in played turns, as a part of the work on their verdict."""
+        """With `dependence`, it is asked of the findings in played turns, as a part of the work on their verdict.
+
+        `places` are those that models give way in while they wait for one another's requests.
+        """
         self._store = store
         self._settings = settings
         self._models = models
@@ -153,29 +162,48 @@ class Engine:
         self._progress = progress
         self._dependence = dependence
         self._stopping: Ending | None = None
+        self._places = places or Places(settings.concurrency)
+        self._schedule = Schedule(self._groups(), warm=settings.warm)
+        self._wake = asyncio.Event()
+        """Set when there may be something to begin, or a turn has ended."""
+        self._places.changed = self._wake.set
         self._resumed = bool(store.usage())
 
     async def run(self) -> Ending:
         """Work until nothing is left, or something stops it. Everything finished is committed on return."""
         self._progress.planned = self.left
         self._progress.changed(self._progress)
-        work = self._queue()
-        workers = [asyncio.create_task(self._worker(work)) for _ in range(self._settings.concurrency)]
+        turns: set[asyncio.Task[None]] = set()
         try:
-            await asyncio.gather(*workers)
+            while True:
+                await self._begin(turns)
+                if not turns:
+                    return self._stopping or Ending.FINISHED
+                await self._wake.wait()
+                self._wake.clear()
+                for turn in [turn for turn in turns if turn.done()]:
+                    turns.remove(turn)
+                    turn.result()
         finally:
-            for worker in workers:
-                worker.cancel()
-            await asyncio.gather(*workers, return_exceptions=True)
+            for turn in turns:
+                turn.cancel()
+            await asyncio.gather(*turns, return_exceptions=True)
             await self._store.flush()
-        return self._stopping or Ending.FINISHED
+
+    async def _begin(self, turns: set[asyncio.Task[None]]) -> None:
+        """Begin as many turns as there are places for."""
+        while self._stopping is None and self._places.free > 0 and (work := self._schedule.next()) is not None:
+            self._places.take()
+            turn = asyncio.create_task(self._turn(work))
+            turns.add(turn)
+            turn.add_done_callback(lambda _: self._wake.set())
+            await asyncio.sleep(0)  # let it ask, and let answers in: opening a prefix takes its time
 
     # -- the plan, minus what is stored -------------------------------------------------------------------------
 
-    def _queue(self) -> Iterator[_Work]:
+    def _groups(self) -> Iterator[Group]:
         """All that is left to do: clusters in drawn order, canaries among them at drawn places."""
-        for group in heapq.merge(self._prefix_groups(), self._canary_groups(), key=lambda g: (g.draw, g.name)):
-            yield from group.open()
+        return heapq.merge(self._prefix_groups(), self._canary_groups(), key=lambda g: (g.draw, g.name))
 
     @cached_property
     def left(self) -> int:
@@ -183,14 +211,14 @@ class Engine:
         turns = sum(len(self._keys(entry.prefix)) for entry, _ in self._store.prefixes())
         return turns + sum(len(self._open_keys(c.prefix.id, [(Arm.CANARY, 0)])) for c in self._canaries)
 
-    def _prefix_groups(self) -> Iterator[_Group]:
+    def _prefix_groups(self) -> Iterator[Group]:
         for entry, draw in self._store.prefixes():
-            yield _Group(draw, entry.cluster, partial(self._open_prefix, entry))
+            yield Group(draw, entry.cluster, partial(self._open_prefix, entry))
 
-    def _canary_groups(self) -> Iterator[_Group]:
+    def _canary_groups(self) -> Iterator[Group]:
         drawn = sorted((derive(self._settings.seed, "draw", c.prefix.id), c.id, c) for c in self._canaries)
         for draw, name, canary in drawn:
-            yield _Group(draw, name, partial(self._open_canary, canary))
+            yield Group(draw, name, partial(self._open_canary, canary))
 
     def _keys(self, prefix: str) -> list[RolloutKey]:
         """The turns of a prefix that are still to be done, shuffled: an arm's place in the queue tells nothing."""
@@ -209,7 +237,7 @@ class Engine:
         failed = stop_reason.failed or outcome is not VerdictOutcome.JUDGED
         return not (failed and self._settings.retry)
 
-    def _open_prefix(self, entry: Indexed) -> Iterator[_Work]:
+    def _open_prefix(self, entry: Indexed) -> Iterator[Work]:
         keys = self._keys(entry.prefix)
         if not keys:
             return
@@ -221,15 +249,15 @@ class Engine:
                 self._forget(key, stop_reason, outcome)
             played = stop_reason is not None and not stop_reason.failed
             if self._models[key.arm] is None:
-                yield _Work(key, prefix, original, _recorded(prefix, original))
+                yield Work(key, prefix, original, _recorded(prefix, original))
             else:
-                yield _Work(key, prefix, original, self._store.rollout(key) if played else None)
+                yield Work(key, prefix, original, self._store.rollout(key) if played else None)
 
-    def _open_canary(self, canary: Canary) -> Iterator[_Work]:
+    def _open_canary(self, canary: Canary) -> Iterator[Work]:
         finished = self._store.finished(canary.prefix.id, self._settings.judge)
         for key in self._open_keys(canary.prefix.id, [(Arm.CANARY, 0)]):
             self._forget(key, *finished.get((Arm.CANARY, 0), (None, None)))
-            yield _Work(key, canary.prefix, (), canary.rollout)
+            yield Work(key, canary.prefix, (), canary.rollout)
 
     def _forget(self, key: RolloutKey, stop_reason: StopReason | None, outcome: VerdictOutcome | None) -> None:
         """Before a failure is tried again: replies that were of no use must not be served to it once more."""
@@ -240,16 +268,22 @@ class Engine:
 
     # -- the work -----------------------------------------------------------------------------------------------
 
-    async def _worker(self, queue: Iterator[_Work]) -> None:
-        while self._stopping is None and (work := next(queue, None)) is not None:
-            try:
-                with journalling(self._store, work.key, resumed=self._resumed):
-                    await self._do(work)
-            except BudgetSpent:
-                self._stopping = Ending.BUDGET
+    async def _turn(self, work: Work) -> None:
+        try:
+            with journalling(self._store, work.key, resumed=self._resumed):
+                await self._do(work)
             await self._store.relieve()
+        except BudgetSpent:
+            self._stopping = Ending.BUDGET
+        finally:
+            self._release(work.key)
+            self._places.leave()
 
-    async def _do(self, work: _Work) -> None:
+    def _release(self, key: RolloutKey) -> None:
+        self._schedule.release(key)
+        self._wake.set()
+
+    async def _do(self, work: Work) -> None:
         rollout = work.rollout or await self._play(work)
         self._store.put_rollout(work.key, rollout)
         self._progress.rollouts += work.rollout is None
@@ -260,7 +294,7 @@ class Engine:
             self._store.put_verdict(work.key, self._settings.judge, verdict, invented)
         self._count(verdict)
 
-    async def _play(self, work: _Work) -> Rollout:
+    async def _play(self, work: Work) -> Rollout:
         key, settings = work.key, self._settings
         model = self._models[key.arm]
         if model is None or self._simulator is None:
@@ -269,7 +303,7 @@ class Engine:
         return await play(
             work.prefix,
             work.original,
-            model,
+            _Announcing(model, partial(self._release, key)),
             self._simulator,
             seed=derive(settings.seed, key.prefix, key.sample),
             max_steps=settings.max_steps,
@@ -288,7 +322,7 @@ class Engine:
             # A judge may be anybody's code: what it raises is a missing verdict with its reason, and never a "no".
             return Verdict(VerdictOutcome.JUDGE_ERROR, detail=f"{type(error).__name__}: {error}")
 
-    async def _whose_fault(self, work: _Work, rollout: Rollout, verdict: Verdict) -> list[bool | None]:
+    async def _whose_fault(self, work: Work, rollout: Rollout, verdict: Verdict) -> list[bool | None]:
         """Of each finding, whether it depends on invented content; empty where nobody is asked."""
         played = self._models.get(work.key.arm) is not None
         if self._dependence is None or not played or verdict.outcome is not VerdictOutcome.JUDGED:

@@ -7,6 +7,7 @@ import re
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from resample.models.failures import Failure, shorten
 from resample.models.limits import Limits
 from resample.models.price import Price, cost
 from resample.models.retry import Patience, Retries
+from resample.models.warmth import Warmth
 from resample.models.wire import request_size
 from resample.types import ChatRequest, Fault, ModelError, Reply, Role, Shared, Usage, UserError
 
@@ -72,7 +74,9 @@ class Endpoint:
         budget: Budget | None = None,
         price: Price | None = None,
         patience: Patience | None = None,
+        warmth: Warmth | None = None,
     ) -> None:
+        """Without `warmth` no request waits for the first one over its prefix."""
         self.transport = transport
         self.limits = limits or Limits()
         self.budget = budget or Budget()
@@ -83,6 +87,7 @@ class Endpoint:
         """Whether the provider takes a `json_schema`; without, a request's schema is left out."""
         self.models: Counter[str] = Counter()
         """Replies by the model id the provider returned."""
+        self._warmth = warmth
         if self.budget.counts_money and price is None:
             raise UserError(
                 f"budget.usd: no price is known for {transport.name}; give it one, or set budget.tokens instead"
@@ -95,6 +100,10 @@ class Endpoint:
         """
         if request.schema is not None and not self.structured:
             request = replace(request, schema=None)
+        async with nullcontext() if self._warmth is None else self._warmth.over(request):
+            return await self._within_budget(request)
+
+    async def _within_budget(self, request: ChatRequest) -> Reply:
         if not self.budget.limited:
             return await self._call(request, self.transport.send, self.retries)
         async with self.budget.admit(request.role, self._guess(request)):

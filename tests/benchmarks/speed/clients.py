@@ -287,6 +287,7 @@ def prepare(work: Work) -> Prepared:
         f"out={folder.name}/run",
         f"samples={work.samples}",
         f"concurrency={work.in_flight}",
+        f"cache.warm={work.warm}",
         "baselines=[]",
         "canaries.count=20",
         "preflight=false",
