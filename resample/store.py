@@ -257,26 +257,30 @@ class Store(IndexTables):
                 for digest, message in zip(part.digests, part.items, strict=True):
                     self._put_text(digest, message)
         usage = reply.usage
-        values = (
-            *key,
-            request.role,
-            request.step,
-            content,
-            orjson.dumps(prompt).decode(),
-            request.seed,
-            self._zip.compress(reply.raw),
-            reply.model,
-            reply.fingerprint,
-            usage.prompt_tokens,
-            usage.cached_tokens,
-            usage.completion_tokens,
-            usage.reasoning_tokens,
-            usage.usd,
-            usage.estimated,
-            reply.seconds,
-            reply.retries,
-            time.time(),
-        )
+        now = time.time()
+
+        def values() -> Sequence[object]:
+            return (
+                *key,
+                request.role,
+                request.step,
+                content,
+                orjson.dumps(prompt).decode(),
+                request.seed,
+                self._zip.compress(reply.raw),
+                reply.model,
+                reply.fingerprint,
+                usage.prompt_tokens,
+                usage.cached_tokens,
+                usage.completion_tokens,
+                usage.reasoning_tokens,
+                usage.usd,
+                usage.estimated,
+                reply.seconds,
+                reply.retries,
+                now,
+            )
+
         self._writing.write(
             "INSERT INTO requests (prefix, arm, sample, role, step, content, prompt, seed, raw, model, fingerprint,"
             " prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd, estimated, seconds,"
@@ -292,8 +296,10 @@ class Store(IndexTables):
 
     def _put_text(self, digest: str, message: Message) -> None:
         if digest not in self._known_texts:
-            body = self._zip.compress(orjson.dumps(message))
-            self._writing.write("INSERT OR IGNORE INTO texts VALUES (?, ?)", (digest, body))
+            self._writing.write(
+                "INSERT OR IGNORE INTO texts VALUES (?, ?)",
+                lambda: (digest, self._zip.compress(orjson.dumps(message))),
+            )
             if len(self._known_texts) < 100_000:
                 self._known_texts.add(digest)
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import queue
 import sqlite3
 import threading
-import time
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,12 +14,14 @@ from resample.types import StoreFailed
 
 GROUP_SECONDS = 0.05
 """A commit gathers what arrives within this time: the window that a crash may cost (design: 100 ms at most)."""
-GROUP_SIZE = 2000
+
+Values = Sequence[object] | Callable[[], Sequence[object]]
+"""What a statement is given, or what makes it, for work that the event loop should be spared."""
 
 
 class _Statement(NamedTuple):
     sql: str
-    values: Sequence[object]
+    values: Values
 
 
 class _Barrier(NamedTuple):
@@ -32,7 +33,10 @@ class Writer:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._queue: queue.SimpleQueue[_Statement | _Barrier | None] = queue.SimpleQueue()
+        self._queue: deque[_Statement | _Barrier] = deque()
+        # It looks by itself: to be woken for each statement would cost the event loop more than to hand it over.
+        self._wanted = threading.Event()
+        self._closing = False
         self._failure: Exception | None = None
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)
         self._thread.start()
@@ -40,12 +44,12 @@ class Writer:
     @property
     def backlog(self) -> int:
         """How many statements wait."""
-        return self._queue.qsize()
+        return len(self._queue)
 
-    def write(self, sql: str, values: Sequence[object]) -> None:
+    def write(self, sql: str, values: Values) -> None:
         """Hand over one statement. Raises StoreFailed if an earlier one could not be written."""
         self._check()
-        self._queue.put(_Statement(sql, values))
+        self._queue.append(_Statement(sql, values))
 
     async def flush(self) -> None:
         """Wait until everything handed over so far is committed."""
@@ -54,7 +58,8 @@ class Writer:
     def flush_now(self) -> None:
         """Wait, without an event loop, until everything handed over so far is committed."""
         barrier = _Barrier(threading.Event())
-        self._queue.put(barrier)
+        self._queue.append(barrier)
+        self._wanted.set()
         while not barrier.reached.wait(0.2):
             if not self._thread.is_alive():
                 raise StoreFailed(f"{self._path}: the thread that writes has died")
@@ -62,7 +67,8 @@ class Writer:
 
     def close(self) -> None:
         """Commit what is left and end the thread. Raises StoreFailed if it could not be written."""
-        self._queue.put(None)
+        self._closing = True
+        self._wanted.set()
         self._thread.join()
         self._check()
 
@@ -75,44 +81,30 @@ class Writer:
         # In WAL mode a committed transaction survives the death of the process without waiting for the disk.
         connection.execute("PRAGMA synchronous=NORMAL")
         try:
-            while self._commit_group(connection):
-                pass
+            closing = False
+            while not closing:
+                self._wanted.wait(GROUP_SECONDS)
+                self._wanted.clear()
+                closing = self._closing  # before the last look: what was handed over by then is written
+                self._commit_group(connection)
         finally:
             connection.close()
 
-    def _commit_group(self, connection: sqlite3.Connection) -> bool:
-        """Write one group; False when the end was reached."""
-        group: list[_Statement] = []
-        barriers: list[_Barrier] = []
-        goes_on = True
-        entry = self._queue.get()
-        deadline = time.monotonic() + GROUP_SECONDS
-        while True:
-            if entry is None:
-                goes_on = False
-                break
+    def _commit_group(self, connection: sqlite3.Connection) -> None:
+        """Write all that waits."""
+        waiting = [self._queue.popleft() for _ in range(len(self._queue))]
+        self._execute(connection, [entry for entry in waiting if isinstance(entry, _Statement)])
+        for entry in waiting:
             if isinstance(entry, _Barrier):
-                barriers.append(entry)
-                break  # somebody waits
-            group.append(entry)
-            if len(group) >= GROUP_SIZE:
-                break
-            try:
-                entry = self._queue.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                break
-        self._execute(connection, group)
-        for barrier in barriers:
-            barrier.reached.set()
-        return goes_on
+                entry.reached.set()
 
     def _execute(self, connection: sqlite3.Connection, group: Sequence[_Statement]) -> None:
         if not group or self._failure is not None:
             return
         try:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in group:
-                connection.execute(statement.sql, statement.values)
+            for sql, values in group:
+                connection.execute(sql, values() if callable(values) else values)
             connection.execute("COMMIT")
         except (sqlite3.Error, OverflowError, ValueError) as error:  # the latter: values SQLite cannot hold
             self._failure = error

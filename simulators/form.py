@@ -184,9 +184,8 @@ class Form:
     def _meta_faults(self, arguments: str, output: str) -> Iterable[str]:
         edges = "\n".join(_edges(output))
         for talk in _META:
-            if talk.said.pattern in self.subjects or talk.subject.search(arguments):
-                continue
-            if found := talk.said.search(edges):
+            found = talk.said.search(edges)
+            if found and talk.said.pattern not in self.subjects and not talk.subject.search(arguments):
                 yield f'The output says "{found.group()}": no tool speaks of itself so. It must be the output alone.'
 
     def _empty_faults(self, arguments: str) -> Iterable[str]:

@@ -141,8 +141,20 @@ _SHELLS = re.compile(r"bash|shell|terminal|exec|command|(^|_)sh($|_)", re.IGNORE
 _SHELL_NAMES = frozenset({"bash", "sh", "zsh", "/bin/bash", "/bin/sh", "/usr/bin/bash", "/bin/zsh"})
 
 
+_last: list[tuple[ToolCall, Operation]] = []
+"""The call that was looked at last: every rung asks the same of the same call."""
+
+
 def operation(call: ToolCall) -> Operation:
     """What a call asks for."""
+    if _last and _last[0][0] is call:
+        return _last[0][1]
+    found = _operation(call)
+    _last[:] = [(call, found)]
+    return found
+
+
+def _operation(call: ToolCall) -> Operation:
     arguments = call.parsed or {}
     found = _patch(call.name, arguments) or _editor(arguments) or _edit(arguments) or _window(call.name, arguments)
     return (

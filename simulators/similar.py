@@ -27,6 +27,10 @@ _MOST_KEPT = 65_536
 """Characters of a text that the corpus keeps: no example is longer."""
 _MOST_ASKED = 40
 """Words of a query: the time it takes grows with them."""
+_FEW = 100
+"""Calls of which a word may be in every one, and still be ranked by."""
+_MOST_COUNTS = 50_000
+"""Words whose counts are kept."""
 _MOST_OWN = 4
 """Examples of this tool from the transcript itself, before those of others."""
 _FROM_CORPUS = 16
@@ -45,7 +49,7 @@ CREATE VIRTUAL TABLE vocabulary USING fts5vocab(words, 'row');
 """
 _MATCHING = """
 SELECT id FROM words JOIN calls ON id = words.rowid
-WHERE words MATCH ? AND cluster <> ? ORDER BY bm25(words), id
+WHERE words MATCH ? AND cluster <> ? AND (tool = ?) = ? ORDER BY bm25(words), id
 """
 _SAME_TOOL = "SELECT id FROM calls WHERE cluster <> ? AND tool = ? ORDER BY id"
 
@@ -74,27 +78,30 @@ class Corpus:
         """Per tool a heap of the kept ids, negated: the first is the largest."""
         self._bar: dict[str, int] = {}
         """Every call of the tool with an id below is kept, and no other."""
+        self._counts: dict[str, int] = {}
         self._database = sqlite3.connect("")
         self._database.executescript(_SCHEMA)
 
     def add(self, cluster: str, calls: Iterable[tuple[str, str, str]]) -> None:
         """Calls (tool, arguments, output) of a transcript of this cluster; what it already has is kept once."""
+        self._counts.clear()
         with self._database:
             for tool, arguments, output in calls:
                 texts = (cluster, tool, shorten_text(arguments, _MOST_KEPT, len), shorten_text(output, _MOST_KEPT, len))
                 self._add(*texts, _name(cluster, tool, arguments, output))
 
-    def similar(self, tool: str, arguments: str, cluster: str, limit: int) -> list[Example]:
-        """At most `limit` examples, no two alike and never one of `cluster`.
+    def similar(self, tool: str, arguments: str, cluster: str, limit: int) -> Iterator[Example]:
+        """At most `limit` examples, no two alike and never one of `cluster`; found as far as they are asked for.
 
         First those of the tool, best first: with words of these arguments, then without; then other tools' with words.
         """
-        found: dict[Example, None] = {}
+        found: set[Example] = set()
         for name in self._ranked(tool, arguments, cluster):
             if len(found) >= limit:
-                break
-            found[self._example(name)] = None
-        return list(found)
+                return
+            if (example := self._example(name)) not in found:
+                found.add(example)
+                yield example
 
     def close(self) -> None:
         """Delete the file."""
@@ -120,24 +127,37 @@ class Corpus:
         self._database.execute("DELETE FROM calls WHERE id = ?", (name,))
 
     def _ranked(self, tool: str, arguments: str, cluster: str) -> Iterator[int]:
-        """The ids, best first; some come twice."""
-        theirs = _bytes(cluster)
+        """The ids, best first; some come twice. Found as far as they are asked for."""
+        theirs, mine = _bytes(cluster), _bytes(tool)
         query = " OR ".join(f'"{word}"' for word in self._telling(arguments))
-        matching = [name for (name,) in self._database.execute(_MATCHING, (query, theirs))] if query else []
-        same = {name for (name,) in self._database.execute(_SAME_TOOL, (theirs, _bytes(tool)))}
-        yield from (name for name in matching if name in same)
-        yield from sorted(same)
-        yield from (name for name in matching if name not in same)
+        ask = self._database.execute
+        if query:
+            yield from (name for (name,) in ask(_MATCHING, (query, theirs, mine, True)))
+        yield from (name for (name,) in ask(_SAME_TOOL, (theirs, mine)))
+        if query:
+            yield from (name for (name,) in ask(_MATCHING, (query, theirs, mine, False)))
 
     def _telling(self, arguments: str) -> list[str]:
-        """The words of the arguments that the fewest calls here have, the longer first where these are as many."""
-        frequency = "SELECT doc FROM vocabulary WHERE term = ?"
-        known = [
-            (found[0], -len(word), word)
+        """The words of the arguments that the fewest calls here have, the longer first where these are as many.
+
+        In a large corpus those that more than half of all calls have tell nothing, and to rank by them takes longest.
+        """
+        known = sorted(
+            (count, -len(word), word)
             for word in dict.fromkeys(words(arguments))
-            if (found := self._database.execute(frequency, (word,)).fetchone())
-        ]
-        return [word for _, _, word in sorted(known)[:_MOST_ASKED]]
+            if 0 < (count := self._count(word)) <= max(self._size // 2, _FEW)
+        )
+        return [word for _, _, word in known[:_MOST_ASKED]]
+
+    def _count(self, word: str) -> int:
+        """How many calls have a word; kept, as nearly every call asks for the same ones."""
+        count = self._counts.get(word)
+        if count is None:
+            found = self._database.execute("SELECT doc FROM vocabulary WHERE term = ?", (word,)).fetchone()
+            count = found[0] if found else 0
+            if len(self._counts) < _MOST_COUNTS:
+                self._counts[word] = count
+        return count
 
     def _example(self, name: int) -> Example:
         row = self._database.execute("SELECT tool, arguments, output FROM calls WHERE id = ?", (name,)).fetchone()
@@ -192,10 +212,15 @@ def _candidates(
     mine = [Example(*each, own=True) for each in _by_likeness(own, call)]
     first = [example for example in mine if example.tool == call.name][:_MOST_OWN]
     yield from first
-    theirs = [] if corpus is None else corpus.similar(call.name, call.arguments, cluster, _FROM_CORPUS)
-    yield from (example for example in theirs if example.tool == call.name)
+    theirs = iter(()) if corpus is None else corpus.similar(call.name, call.arguments, cluster, _FROM_CORPUS)
+    of_others: list[Example] = []
+    for example in theirs:
+        if example.tool != call.name:
+            of_others = [example]
+            break
+        yield example
     yield from (example for example in mine if example not in first)
-    yield from (example for example in theirs if example.tool != call.name)
+    yield from (*of_others, *theirs)
 
 
 def _by_likeness(own: Sequence[tuple[str, str, str]], call: ToolCall) -> list[tuple[str, str, str]]:

@@ -26,7 +26,7 @@ _KEEPALIVE_SECONDS = 4.0
 _CONNECT_SECONDS = 10.0
 
 
-class BadEnvironment(Exception):
+class BadEnvironment(OSError):
     """The environment's certificates or proxies allow no connections. The text holds no piece of a password."""
 
 
@@ -35,11 +35,15 @@ class WireRequest:
 
     __slots__ = ("content", "headers", "method", "url")
 
-    def __init__(self, method: str, url: str, headers: httpx.Headers, content: bytes) -> None:
+    def __init__(self, method: str, url: str, headers: Mapping[str, str], content: bytes) -> None:
         self.method = method
         self.url = url
         self.headers = headers
         self.content = content
+
+    def with_content(self, content: bytes) -> WireRequest:
+        """The same with another body."""
+        return WireRequest(self.method, self.url, self.headers, content)
 
 
 class WireResponse:
@@ -72,17 +76,20 @@ class WireClient(httpx.AsyncClient):
         self._limits_of_bodies = (reply_bytes, error_bytes)
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
+        self.made: WireRequest | None = None
+        """The last request that the SDK has made: address, headers and authentication are the same for all."""
 
     def build_request(self, method: str, url: Any, **given: Any) -> Any:
         """The request as the SDK has put it together."""
-        return WireRequest(method, str(url), given["headers"], given["content"])
+        bare, headers = _without_user(str(url), given["headers"])
+        self.made = WireRequest(method, bare, dict(headers), given["content"])
+        return self.made
 
     async def send(self, request: Any, **_: Any) -> Any:
-        """Send it, and read the answer. Raises aiohttp's errors, and BadEnvironment."""
+        """Send it, and read the answer. Raises aiohttp's errors, and OSError."""
         session = self._session or self._open()
-        url, headers = _without_user(request.url, request.headers)
         async with session.post(
-            url, data=request.content, headers=headers, proxy=self._proxy, allow_redirects=False
+            request.url, data=request.content, headers=request.headers, proxy=self._proxy, allow_redirects=False
         ) as response:
             success = 200 <= response.status < 300
             body, whole = await _read(response, self._limits_of_bodies[0 if success else 1])
@@ -141,7 +148,7 @@ def proxy_for(address: str) -> str | None:
     return proxy
 
 
-def _without_user(url: str, headers: httpx.Headers) -> tuple[str, Mapping[str, str]]:
+def _without_user(url: str, headers: Mapping[str, str]) -> tuple[str, Mapping[str, str]]:
     """An address without the user and password in it, which go into a header unless there is another."""
     if "@" not in url:
         return url, headers

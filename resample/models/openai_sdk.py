@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from openai import AsyncOpenAI
     from openai._types import RequestOptions
 
+    from resample.models.http_client import WireClient, WireResponse
+
 DEFAULT_KEY_NAME = "OPENAI_API_KEY"
 
 REPLY_BYTES = 16 * 2**20
@@ -71,6 +73,7 @@ class OpenAITransport:
         self._timeout = timeout
         self._pool = pool
         self._client: AsyncOpenAI | None = None
+        self._wire: WireClient | None = None
         self._options: RequestOptions = {}
 
     def __repr__(self) -> str:
@@ -78,22 +81,20 @@ class OpenAITransport:
 
     async def send(self, request: ChatRequest) -> Reply:
         """One attempt. Raises Failure, and UserError where the environment allows no connections at all."""
-        import httpx
+        import aiohttp
         import openai
 
-        if self._client is None:
-            self._client = self._connect()
         body = request_body(self.model, request, self.params)
         failure: Failure | UserError | None = None
         try:
             async with asyncio.timeout(self._timeout):
-                answered: Any = await self._client.post(
-                    "/chat/completions", content=body, cast_to=httpx.Response, options=self._options
-                )
-        except openai.APIConnectionError as error:
-            failure = self._failure(error.__cause__ or error)  # the cause knows what happened
+                answered = await self._post(body)
         except TimeoutError:
             failure = self._peer.unreachable(TimeoutError(f"no whole reply within {self._timeout:g} s"))
+        except openai.APIConnectionError as error:
+            failure = self._failure(error.__cause__ or error)  # the cause knows what happened
+        except (aiohttp.ClientError, aiohttp.http_exceptions.HttpProcessingError, OSError) as error:
+            failure = self._failure(error)
         if failure is not None:
             raise failure  # out here, without the SDK's error as context: that holds request and headers
         if not 200 <= answered.status_code < 300:
@@ -102,6 +103,23 @@ class OpenAITransport:
             raise self._peer.broken(BrokenReply(f"the reply is larger than {REPLY_BYTES / 2**20:g} MiB"))
         return self._peer.reply(answered.body)
 
+    async def _post(self, body: bytes) -> WireResponse:
+        """The SDK makes the first request; what it made, with another body, is all that the others need."""
+        import httpx
+
+        from resample.models.http_client import WireResponse
+
+        if self._client is None or self._wire is None:
+            self._client, self._wire = self._connect()
+        if self._wire.made is not None:
+            sent: WireResponse = await self._wire.send(self._wire.made.with_content(body))
+            return sent
+        answered: Any = await self._client.post(
+            "/chat/completions", content=body, cast_to=httpx.Response, options=self._options
+        )
+        assert isinstance(answered, WireResponse), "handed on as it is"
+        return answered
+
     def _failure(self, cause: BaseException) -> Failure | UserError:
         from resample.models.http_client import BadEnvironment
 
@@ -109,20 +127,22 @@ class OpenAITransport:
             UserError(f"{self.name}: {cause}") if isinstance(cause, BadEnvironment) else self._peer.unreachable(cause)
         )
 
-    def _connect(self) -> AsyncOpenAI:
+    def _connect(self) -> tuple[AsyncOpenAI, WireClient]:
         import openai
 
         from resample.models.http_client import WireClient
 
         self._options = {"headers": {name: openai.Omit() for name in self._withheld()}}
-        return openai.AsyncOpenAI(
+        wire = WireClient(self._address, pool=self._pool, reply_bytes=REPLY_BYTES, error_bytes=ERROR_BYTES)
+        client = openai.AsyncOpenAI(
             api_key=self._api_key or "none",
             base_url=self._address,
             default_headers=self._headers,
             timeout=self._timeout,
             max_retries=0,
-            http_client=WireClient(self._address, pool=self._pool, reply_bytes=REPLY_BYTES, error_bytes=ERROR_BYTES),
+            http_client=wire,
         )
+        return client, wire
 
     def _withheld(self) -> list[str]:
         """Headers the SDK may not add by itself: a made-up key, and the environment's for OpenAI."""
@@ -136,7 +156,7 @@ class OpenAITransport:
     async def close(self) -> None:
         """Release connections."""
         if self._client is not None:
-            client, self._client = self._client, None
+            client, self._client, self._wire = self._client, None, None
             await client.close()
 
 

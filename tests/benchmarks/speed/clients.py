@@ -329,6 +329,7 @@ PLAIN: dict[str, Callable[[Work], Awaitable[int]]] = {
 def measure(name: str, work: Work) -> dict[str, Any]:
     """Run one client, and say what it took."""
     prepared = prepare(work) if name == "engine" else None
+    few = replace(work, prefixes=1, samples=1)
     run: Any = asyncio.run
     try:
         import uvloop
@@ -337,8 +338,14 @@ def measure(name: str, work: Work) -> dict[str, Any]:
             run = uvloop.run
     except ImportError:
         pass
+    # Imports, and what is made once.
     if prepared is None:
-        run(PLAIN[name](replace(work, prefixes=1, samples=1)))  # imports, and what is made once
+        run(PLAIN[name](few))
+    else:
+        small = prepare(few)
+        run(engine(few, small))
+        small.store.close()
+        small.folder.cleanup()
     before, start = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
     calls = run(PLAIN[name](work) if prepared is None else engine(work, prepared))
     seconds = time.perf_counter() - start
