@@ -26,7 +26,7 @@ from resample.judging.dependence import LLMDependence
 from resample.judging.taxonomy import read_taxonomy
 from resample.models.budget import Budget
 from resample.models.endpoint import Endpoint, Transport, preflight
-from resample.models.limits import Limits
+from resample.models.limits import Limits, Window
 from resample.models.price import FREE, Price, price_of
 from resample.models.redaction import public_name
 from resample.models.retry import Patience
@@ -406,8 +406,14 @@ class _Common:
         self.limits = Limits(config.concurrency, rate.requests_per_minute, rate.tokens_per_minute)
         self.budget = Budget(config.budget.usd, config.budget.tokens)
         self.pool = config.concurrency
+        self._windows: dict[tuple[str | None, ...], Window] = {}
         self.standin_url = standin_url
         self.away = away
+
+    def window(self, model: configs.Model) -> Window:
+        """Of the server that answers for a model; one for all roles that use the same server and key."""
+        asked = (model.model.partition("/")[0], model.base_url, model.api_key_env)
+        return self._windows.setdefault(asked, Window(self.pool))
 
 
 def _model(role: Role, model: configs.Model, common: _Common) -> ChatModel:
@@ -416,10 +422,16 @@ def _model(role: Role, model: configs.Model, common: _Common) -> ChatModel:
         own_model: ChatModel = _plug_in(role, model, {"model": model.model, "params": model.params})
         return own_model
     own = model.rate_limit
-    within = Limits(model.concurrency, own.requests_per_minute, own.tokens_per_minute, within=common.limits)
+    limits = Limits(
+        model.concurrency,
+        own.requests_per_minute,
+        own.tokens_per_minute,
+        window=common.window(model),
+        within=common.limits,
+    )
     return Endpoint(
         _transport(role, model, common.pool, common.standin_url),
-        limits=within,
+        limits=limits,
         budget=Budget(model.budget.usd, model.budget.tokens, within=common.budget),
         price=_price(role, model),
         patience=Patience(attempts=model.attempts),

@@ -22,6 +22,9 @@ from resample.models.warmth import Warmth
 from resample.models.wire import request_size
 from resample.types import ChatRequest, Fault, ModelError, Reply, Role, Shared, Usage, UserError
 
+OVERLOADED = frozenset({429, 503, 529})
+"""What a server answers when it is asked too much."""
+_PLAYERS = (Role.CANDIDATE, Role.CONTROL)
 BYTES_PER_TOKEN = 4
 EXPECTED_COMPLETION = 500
 """Tokens, where nothing better is known."""
@@ -115,14 +118,23 @@ class Endpoint:
         self, request: ChatRequest, send: Callable[[ChatRequest], Awaitable[Reply]], retries: Retries
     ) -> Reply:
         seconds = 0.0
+        window = self.limits.window
         expected = tokens_of(self._guess(request)) if self.limits.counts_tokens else 0
 
         async def attempt() -> Reply:
             nonlocal seconds
-            async with self.limits.slot(expected):
+            # What running turns still need goes before what new ones begin with.
+            async with self.limits.slot(expected, late=request.role in _PLAYERS and request.step == 0):
                 start = time.perf_counter()
-                reply = await send(request)
+                try:
+                    reply = await send(request)
+                except Failure as failure:
+                    if window is not None and failure.status in OVERLOADED:
+                        window.overloaded(failure.retry_after)
+                    raise
                 seconds = time.perf_counter() - start
+                if window is not None:
+                    window.answered(request.role, seconds)
             return reply
 
         reply, retried = await retries.call(attempt)

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from resample.types import UserError
 
 _BURST_SECONDS = 1.0
+
+_FIRST_WINDOW = 32
+"""Requests in flight that a server is asked to bear before it has answered any."""
+_SLOW = 2.0
+"""More are not asked for while answers take so many times as long as they did at best."""
+_SMOOTHING = 0.1
+"""Weight of one more answer in the mean of how long they take."""
+_DRIFT = 1.0001
+"""By which the best mean is forgotten with each answer: it may have been of easier questions."""
 
 
 class Rate:
@@ -38,6 +48,109 @@ class Rate:
         return owed_until - now
 
 
+class Slots:
+    """At most `size` at a time. Who is `late` goes after all who are not, whoever came first."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self._taken = 0
+        self._waiting: tuple[deque[asyncio.Future[None]], deque[asyncio.Future[None]]] = (deque(), deque())
+
+    async def take(self, late: bool = False) -> None:
+        """Wait for a slot, and hold it."""
+        if self._taken < self.size and not any(self._waiting):
+            self._taken += 1
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[late].append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self.give()  # it was given one in the same moment
+            raise
+
+    def give(self) -> None:
+        """Leave a slot."""
+        self._taken -= 1
+        self._serve()
+
+    @property
+    def full(self) -> bool:
+        """Are all taken?"""
+        return self._taken >= self.size
+
+    def resize(self, size: int) -> None:
+        """Set how many there are; those that are taken stay taken."""
+        self.size = size
+        self._serve()
+
+    def _serve(self) -> None:
+        for waiting in self._waiting:
+            while waiting and self._taken < self.size:
+                turn = waiting.popleft()
+                if not turn.done():
+                    self._taken += 1
+                    turn.set_result(None)
+
+
+class Window(Slots):
+    """Requests in flight at one server, as many as it bears, by additive increase and multiplicative decrease.
+
+    It opens by one with each answer until the server is overloaded for the first time, then by one with each round of
+    answers, and halves whenever the server says that it is too much (slow start and congestion avoidance: Jacobson,
+    1988; Chiu and Jain, 1989). It does not open while answers take far longer than they did at best, nor while fewer
+    are asked for than it lets through. While the server asks to wait, nothing new goes.
+    """
+
+    def __init__(self, most: int) -> None:
+        super().__init__(min(most, _FIRST_WINDOW))
+        self._most = most
+        self._exact = float(self.size)
+        self._was_overloaded = False
+        self._shut_until = 0.0
+        self._halved_at = float("-inf")
+        self._seconds: dict[str, tuple[float, float]] = {}
+        """By who asks: how long answers take in the mean of late, and at best."""
+
+    async def take(self, late: bool = False) -> None:
+        """Wait for a slot, and hold it."""
+        await super().take(late)
+        loop = asyncio.get_running_loop()
+        try:
+            while (wait := self._shut_until - loop.time()) > 0:  # noqa: ASYNC110 it may be extended meanwhile
+                await asyncio.sleep(wait)
+        except asyncio.CancelledError:
+            self.give()
+            raise
+
+    def answered(self, who: str, seconds: float) -> None:
+        """A request of `who` was answered after so many seconds, and still holds its slot."""
+        mean, best = self._seconds.get(who, (seconds, seconds))
+        mean += _SMOOTHING * (seconds - mean)
+        best = min(best * _DRIFT, mean)
+        self._seconds[who] = mean, best
+        if self.full and mean <= _SLOW * best and self._exact < self._most:
+            self._exact = min(self._exact + (1 / self._exact if self._was_overloaded else 1), self._most)
+            self.resize(int(self._exact))
+
+    def overloaded(self, wait: float | None) -> None:
+        """The server says that it is too much, and perhaps for how many seconds.
+
+        All that were in flight together may be told so: within a round of answers it halves once.
+        """
+        now = asyncio.get_running_loop().time()
+        if wait:
+            self._shut_until = max(self._shut_until, now + wait)
+        means = [mean for mean, _ in self._seconds.values()]
+        if now - self._halved_at < max(means, default=1.0):
+            return
+        self._halved_at = now
+        self._was_overloaded = True
+        self._exact = max(self._exact / 2, 1.0)
+        self.resize(int(self._exact))
+
+
 class Limits:
     """Limits of one role, or shared by all; those of a role lie within the shared ones.
 
@@ -50,8 +163,10 @@ class Limits:
         requests_per_minute: float | None = None,
         tokens_per_minute: float | None = None,
         *,
+        window: Window | None = None,
         within: Limits | None = None,
     ) -> None:
+        """`window` is that of the server, and shared by all who ask it."""
         for name, value in (
             ("concurrency", concurrency),
             ("rate_limit.requests_per_minute", requests_per_minute),
@@ -59,29 +174,27 @@ class Limits:
         ):
             if value is not None and value <= 0:
                 raise UserError(f"{name}: {value} is not above 0; give more, or null for no limit")
-        self._slots_given = concurrency
-        self._slots = asyncio.Semaphore(concurrency) if concurrency is not None else None
+        slots = Slots(concurrency) if concurrency is not None else None
+        self._places = [each for each in (slots, window) if each is not None]
         self._requests = Rate(requests_per_minute) if requests_per_minute is not None else None
         self._tokens = Rate(tokens_per_minute) if tokens_per_minute is not None else None
+        self.window = window
         self._chain: tuple[Limits, ...] = (self, *(within._chain if within else ()))
-        bounds = [limits._slots_given for limits in self._chain if limits._slots_given is not None]
-        self.concurrency: int | None = min(bounds, default=None)
-        """Most requests in flight at once."""
         self.counts_tokens = any(limits._tokens for limits in self._chain)
         """Whether anybody needs to know the size of a request."""
 
     @asynccontextmanager
-    async def slot(self, tokens: float = 0) -> AsyncIterator[None]:
-        """Hold a place for one attempt expected to use `tokens`.
+    async def slot(self, tokens: float = 0, late: bool = False) -> AsyncIterator[None]:
+        """Hold a place for one attempt expected to use `tokens`; who is `late` goes after all who are not.
 
         The role's own limits come first: who waits for them takes no shared place away from others.
         """
-        held: list[asyncio.Semaphore] = []
+        held: list[Slots] = []
         try:
             for limits in self._chain:
-                if limits._slots is not None:
-                    await limits._slots.acquire()
-                    held.append(limits._slots)
+                for slots in limits._places:
+                    await slots.take(late)
+                    held.append(slots)
                 if limits._requests is not None:
                     await limits._requests.take(1)
                 if limits._tokens is not None:
@@ -89,7 +202,7 @@ class Limits:
             yield
         finally:
             for slots in held:
-                slots.release()
+                slots.give()
 
     def correct(self, tokens: float) -> None:
         """An attempt used `tokens` more than was expected of it, or fewer where negative."""

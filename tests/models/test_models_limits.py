@@ -10,7 +10,7 @@ from virtual_time import now, run
 
 from resample.models.budget import Budget
 from resample.models.failures import Failure
-from resample.models.limits import Limits
+from resample.models.limits import Limits, Slots, Window
 from resample.models.price import FREE, Price, cost, price_of
 from resample.models.retry import Patience, Retries
 from resample.types import BudgetSpent, Fault, ModelError, Reply, Role, Usage, UserError
@@ -163,10 +163,120 @@ def test_corrected_estimates(correction: float, wait: float) -> None:
     assert run(play()) == pytest.approx([wait])
 
 
+def test_what_running_turns_need_goes_before_what_new_ones_begin_with() -> None:
+    async def play() -> list[str]:
+        slots = Slots(1)
+        order: list[str] = []
+
+        async def ask(name: str, late: bool) -> None:
+            await slots.take(late)
+            order.append(name)
+            await asyncio.sleep(1)
+            slots.give()
+
+        await asyncio.gather(ask("first", True), ask("new", True), ask("judge", False), ask("simulator", False))
+        return order
+
+    assert run(play()) == ["first", "judge", "simulator", "new"]
+
+
+def test_who_gives_up_while_waiting_takes_no_slot_with_him() -> None:
+    async def play() -> bool:
+        slots = Slots(1)
+        await slots.take()
+        waiting = asyncio.create_task(slots.take())
+        in_time = asyncio.create_task(slots.take())
+        await asyncio.sleep(0)
+        slots.give()
+        waiting.cancel()  # it has been given the slot, and does not know yet
+        await asyncio.wait([waiting, in_time], timeout=1)
+        return in_time.done() and waiting.cancelled()
+
+    assert run(play())
+
+
+async def served(window: Window, requests: int, server: Callable[[int], Awaitable[bool]]) -> list[int]:
+    """So many requests at once to a server that tells whether it bears it; the window's size after each answer."""
+    sizes: list[int] = []
+    in_flight = 0
+
+    async def ask() -> None:
+        nonlocal in_flight
+        await window.take()
+        in_flight += 1
+        start = now()
+        if await server(in_flight):
+            window.answered("judge", now() - start)
+        else:
+            window.overloaded(None)
+        in_flight -= 1
+        window.give()
+        sizes.append(window.size)
+
+    await asyncio.gather(*(ask() for _ in range(requests)))
+    return sizes
+
+
+def test_a_window_doubles_with_each_round_as_long_as_the_server_bears_it() -> None:
+    async def server(in_flight: int) -> bool:
+        await asyncio.sleep(1)
+        return True
+
+    async def play() -> tuple[float, int]:
+        window = Window(500)
+        start = now()
+        sizes = await served(window, 32 + 64 + 128 + 256 + 500, server)
+        return now() - start, sizes[-1]
+
+    assert run(play()) == (pytest.approx(5), 500)
+
+
+def test_a_window_finds_what_an_overloaded_server_bears() -> None:
+    async def server(in_flight: int) -> bool:
+        await asyncio.sleep(1)
+        return in_flight <= 50
+
+    sizes = run(served(Window(500), 4000, server))
+    assert min(sizes[400:]) >= 25 and max(sizes[400:]) <= 56
+
+
+def test_a_window_does_not_open_while_answers_take_far_longer() -> None:
+    async def server(in_flight: int) -> bool:
+        await asyncio.sleep(max(1.0, in_flight / 40))
+        return True
+
+    sizes = run(served(Window(500), 4000, server))
+    assert 60 <= sizes[-1] <= 250
+
+
+def test_a_window_stays_where_it_is_when_fewer_are_asked() -> None:
+    async def play() -> int:
+        window = Window(500)
+        for _ in range(100):
+            await window.take()
+            window.answered("judge", 1.0)
+            window.give()
+        return window.size
+
+    assert run(play()) == 32
+
+
+def test_while_a_server_asks_to_wait_nothing_new_goes() -> None:
+    async def play() -> list[float]:
+        window = Window(4)
+        limits = Limits(window=window)
+        await entered(limits, [0])
+        window.overloaded(30.0)
+        window.overloaded(20.0)
+        assert window.size == 2  # once, as both were in flight together
+        return await entered(limits, [0, 0, 0], hold=1)
+
+    assert run(play()) == pytest.approx([30, 30, 31])
+
+
 def test_a_role_lies_within_the_shared_limits() -> None:
     shared = Limits(concurrency=4)
     role, other = Limits(concurrency=2, within=shared), Limits(within=shared)
-    assert (role.concurrency, other.concurrency, Limits().concurrency) == (2, 4, None)
 
     async def play() -> list[list[float]]:
         return list(await asyncio.gather(entered(role, [0] * 4, hold=1), entered(other, [0] * 4, hold=1)))
