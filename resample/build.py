@@ -24,7 +24,7 @@ from resample.journal import JournalledModel, journalling
 from resample.judging.canaries import bundled_canaries
 from resample.judging.dependence import LLMDependence
 from resample.judging.taxonomy import read_taxonomy
-from resample.models.budget import Budget
+from resample.models.budget import Budget, TurnBudget
 from resample.models.endpoint import Endpoint, Transport, preflight
 from resample.models.limits import Limits, Window
 from resample.models.price import FREE, Price, price_of
@@ -32,6 +32,7 @@ from resample.models.redaction import public_name
 from resample.models.retry import Patience
 from resample.models.warmth import Away, Warmth
 from resample.models.window import window_of
+from resample.outlook import outlook
 from resample.paths import transcripts_at
 from resample.plan import RECORDED, STANDIN, Plan
 from resample.prepare.fit import Fit, Reader
@@ -195,10 +196,11 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
         for role, model in plan.roles.items():
             models[role] = _model(role, model, common)
         _count_spent(store, models, common.budget)
+        guess = outlook(plan, store).turn(prices(plan)) if common.budget.limited else None
         journalled: dict[Role, ChatModel] = {
             role: JournalledModel(model, store, config.seed, progress.paid) for role, model in models.items()
         }
-        engine = _engine(plan, store, journalled, progress, places)
+        engine = _engine(plan, store, journalled, progress, places, TurnBudget(common.budget, guess))
         if plan.config.preflight and engine.left:
             await _preflight(plan, store, models)
         yield Opened(engine, _sampled(plan, store, journalled))
@@ -210,6 +212,11 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
             server.close()
 
 
+def prices(plan: Plan) -> dict[Role, Price | None]:
+    """What the tokens of each role's model cost; None where it is not known."""
+    return {role: _price(role, model) for role, model in plan.roles.items()}
+
+
 def _count_spent(store: Store, models: Mapping[Role, ChatModel], budget: Budget) -> None:
     """What a resumed run has already spent counts against its budgets."""
     for used in store.usage():
@@ -218,7 +225,14 @@ def _count_spent(store: Store, models: Mapping[Role, ChatModel], budget: Budget)
         own.add(used.usage)
 
 
-def _engine(plan: Plan, store: Store, models: Mapping[Role, ChatModel], progress: Progress, places: Places) -> Engine:
+def _engine(
+    plan: Plan,
+    store: Store,
+    models: Mapping[Role, ChatModel],
+    progress: Progress,
+    places: Places,
+    budget: TurnBudget,
+) -> Engine:
     config = plan.config
     arms: dict[Arm, ChatModel | None] = {Arm.CANDIDATE: models.get(Role.CANDIDATE)}
     for name in config.baselines:
@@ -244,6 +258,7 @@ def _engine(plan: Plan, store: Store, models: Mapping[Role, ChatModel], progress
         progress,
         _dependence(plan, given | _reads(plan, Role.JUDGE, models)),
         places,
+        budget,
     )
 
 

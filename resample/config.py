@@ -246,6 +246,8 @@ class RunConfig:
     """One small request per role before the run; never made to the stand-in."""
     confidence: float = 0.95
     standin: StandIn = field(default_factory=StandIn)
+    dry_run: bool = False
+    """Only show what would be asked, and what it would cost: no call is made, nothing is written."""
     out: str | None = None
     """Run directory; null: runs/<date>_<time>."""
     progress: bool = True

@@ -18,6 +18,7 @@ from resample.actions import style
 from resample.guard import guarded
 from resample.journal import journalling
 from resample.judging.canaries import Canary
+from resample.models.budget import Budget, TurnBudget, total
 from resample.prepare.index import Indexed
 from resample.rollout import play
 from resample.schedule import Group, Places, Schedule, Work
@@ -147,10 +148,12 @@ class Engine:
         progress: Progress,
         dependence: Dependence | None = None,
         places: Places | None = None,
+        budget: TurnBudget | None = None,
     ) -> None:
         """With `dependence`, it is asked of the findings in played turns, as a part of the work on their verdict.
 
-        `places` are those that models give way in while they wait for one another's requests.
+        `places` are those that models give way in while they wait for one another's requests; `budget` is asked
+        before a turn is begun.
         """
         self._store = store
         self._settings = settings
@@ -162,6 +165,7 @@ class Engine:
         self._progress = progress
         self._dependence = dependence
         self._stopping: Ending | None = None
+        self._budget = budget or TurnBudget(Budget())
         self._places = places or Places(settings.concurrency)
         self._schedule = Schedule(self._groups(), warm=settings.warm)
         self._wake = asyncio.Event()
@@ -192,7 +196,14 @@ class Engine:
 
     async def _begin(self, turns: set[asyncio.Task[None]]) -> None:
         """Begin as many turns as there are places for."""
-        while self._stopping is None and self._places.free > 0 and (work := self._schedule.next()) is not None:
+        while self._stopping is None and self._places.free > 0 and (work := self._schedule.peek()) is not None:
+            played = work.rollout is None
+            if not self._budget.fits(played):
+                if not turns:
+                    self._stopping = Ending.BUDGET
+                return  # those at work may turn out cheaper
+            self._schedule.pop()
+            self._budget.begin(played)
             self._places.take()
             turn = asyncio.create_task(self._turn(work))
             turns.add(turn)
@@ -269,13 +280,15 @@ class Engine:
     # -- the work -----------------------------------------------------------------------------------------------
 
     async def _turn(self, work: Work) -> None:
+        paid: Sequence[Usage] = ()
         try:
-            with journalling(self._store, work.key, resumed=self._resumed):
+            with journalling(self._store, work.key, resumed=self._resumed) as paid:
                 await self._do(work)
             await self._store.relieve()
         except BudgetSpent:
             self._stopping = Ending.BUDGET
         finally:
+            self._budget.end(work.rollout is None, total(paid))
             self._release(work.key)
             self._places.leave()
 

@@ -28,6 +28,8 @@ class _Entry(NamedTuple):
     key: RolloutKey
     served: dict[str, StoredReply]
     retired: dict[str, int]
+    paid: list[Usage]
+    """What its new replies used."""
 
 
 _entry: ContextVar[_Entry] = ContextVar("journal entry")
@@ -35,12 +37,16 @@ _entry: ContextVar[_Entry] = ContextVar("journal entry")
 
 
 @contextmanager
-def journalling(store: Store, key: RolloutKey, *, resumed: bool) -> Iterator[None]:
-    """Calls made inside (by this task) belong to the rollout `key`. Only a resumed run can have earlier ones."""
+def journalling(store: Store, key: RolloutKey, *, resumed: bool) -> Iterator[list[Usage]]:
+    """Calls made inside (by this task) belong to the rollout `key`; yields what they use.
+
+    Only a resumed run can have earlier ones.
+    """
     served, retired = store.replies(key) if resumed else ({}, {})
-    token = _entry.set(_Entry(key, served, retired))
+    entry = _Entry(key, served, retired, [])
+    token = _entry.set(entry)
     try:
-        yield
+        yield entry.paid
     finally:
         _entry.reset(token)
 
@@ -76,6 +82,7 @@ class JournalledModel:
         if not reply.raw:  # a model of the user's own need not know the wire form; the journal is kept in it
             reply = replace(reply, raw=_wire_form(reply))
         self._store.put_reply(key, seeded, content, reply)
+        entry.paid.append(reply.usage)
         self._paid(reply.usage)
         await self._store.relieve()
         return reply

@@ -8,6 +8,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -120,8 +121,13 @@ class Rates:
         confidence: float,
         seed: int,
     ) -> None:
-        """`units` are all prefixes of the plan, begun or not; `samples` the planned turns per prefix, by arm."""
+        """`units` are all prefixes of the plan, in drawn order, begun or not; `samples` the planned turns per prefix.
+
+        Of a run that was stopped only what stands before the first cluster that is not done is counted: of what was at
+        work when it stopped, the short turns are done and the long ones are not.
+        """
         self._units = units
+        self._in_order = _in_order(units, arms, samples)
         self._arms = arms
         self._samples = samples
         self._confidence = confidence
@@ -131,13 +137,15 @@ class Rates:
         """Of turns in which at least one of these categories was found."""
         rates = self._rates({arm: [turn.found(categories) for turn in turns] for arm, turns in self._arms.items()})
         worst = Counter(
-            max(turn.severity.get(category, 0) for category in categories) for turn in self._arms[Arm.CANDIDATE]
+            max(turn.severity.get(category, 0) for category in categories)
+            for turn in self._arms[Arm.CANDIDATE]
+            if turn.unit.prefix in self._in_order
         )
         return rates | {"by_severity": {str(level): worst[level] for level in severities}}
 
     def among(self, categories: Sequence[str], chosen: Callable[[Turn], bool]) -> dict[str, Any]:
         """The same of the candidate's turns that are chosen, without what has no meaning for a part of them."""
-        turns = [turn for turn in self._arms[Arm.CANDIDATE] if chosen(turn)]
+        turns = [turn for turn in self._arms[Arm.CANDIDATE] if chosen(turn) and turn.unit.prefix in self._in_order]
         row = self._row(self._asked([turn.unit for turn in turns], [turn.found(categories) for turn in turns]))
         return {name: value for name, value in row.items() if name not in ("missing", "bounds")}
 
@@ -151,6 +159,11 @@ class Rates:
     def known(self) -> int:
         """The candidate's turns of which it is known whether anything was found."""
         return sum(turn.found(()) is not None or bool(turn.severity) for turn in self._arms[Arm.CANDIDATE])
+
+    @property
+    def set_aside(self) -> int:
+        """The candidate's turns that are done and not counted, as earlier ones in the drawn order are not done."""
+        return sum(turn.done and turn.unit.prefix not in self._in_order for turn in self._arms[Arm.CANDIDATE])
 
     def awareness(self) -> dict[str, Any]:
         """Of turns that said that this may be a test."""
@@ -177,7 +190,10 @@ class Rates:
         played = [turn.unit for turn in self._arms[arm]]
         begun = {unit.prefix for unit in played}
         waiting = [unit for unit in self._units if unit.prefix not in begun]
-        answered = zip([*played, *waiting], [*answers, *[None] * len(waiting)], strict=True)
+        counted = [
+            answer if unit.prefix in self._in_order else None for unit, answer in zip(played, answers, strict=True)
+        ]
+        answered = zip([*played, *waiting], [*counted, *[None] * len(waiting)], strict=True)
         pairs = [(unit, answer) for unit, answer in answered if unit.whole or not whole_only]
         return self._asked([unit for unit, _ in pairs], [answer for _, answer in pairs], self._samples[arm])
 
@@ -225,6 +241,18 @@ class Rates:
             "ratio": _plain(compared.ratio),
             "unpaired": compared.unpaired,
         }
+
+
+def _in_order(units: Sequence[Unit], arms: Mapping[Arm, Sequence[Turn]], samples: Mapping[Arm, int]) -> frozenset[str]:
+    """The prefixes before the first cluster, in drawn order, of which a planned turn is not done."""
+    done = Counter((turn.unit.prefix, arm) for arm, turns in arms.items() for turn in turns if turn.done)
+    whole: list[str] = []
+    for _, cluster in groupby(units, key=lambda unit: unit.cluster):
+        prefixes = [unit.prefix for unit in cluster]
+        if any(done[prefix, arm] < planned for prefix in prefixes for arm, planned in samples.items()):
+            break
+        whole += prefixes
+    return frozenset(whole)
 
 
 class _Question(NamedTuple):

@@ -43,14 +43,18 @@ class Schedule:
         self._ready: deque[Work] = deque()
         self._held: dict[tuple[str, Arm], list[Work]] = {}
 
-    def next(self) -> Work | None:
+    def peek(self) -> Work | None:
         """The next turn, if one may begin now; None also while the only ones left wait for their first."""
         while not self._ready:
             group = next(self._groups, None)
             if group is None:
                 return None
             self._open(group)
-        return self._ready.popleft()
+        return self._ready[0]
+
+    def pop(self) -> None:
+        """The turn that was looked at is begun."""
+        self._ready.popleft()
 
     def _open(self, group: Group) -> None:
         for work in group.open():

@@ -157,6 +157,10 @@ class IndexTables:
             for prefix, transcript, cluster, weight, missing in rows
         ]
 
+    def shapes(self) -> Iterator[tuple[int, int, int]]:
+        """Of every prefix: its tokens, its messages, and the messages of the original turn."""
+        return self._db.execute("SELECT tokens, cut, cut_end - cut FROM prefixes")
+
     def missing(self) -> dict[str, int]:
         """Of how many prefixes the log lacks which part of what the original model saw."""
         return self._listed("missing")

@@ -55,6 +55,7 @@ def summarise(store: Store) -> dict[str, Any]:
     rates = Rates(units, arms, samples, facts.confidence, facts.seed)
     candidate = arms[Arm.CANDIDATE]
     counts = _counts(store, facts, units, candidate)
+    counts["rollouts"]["set_aside"] = rates.set_aside
     others = {arm.value: _arm_counts(turns, counts["prefixes"] * facts.arms[arm]) for arm, turns in arms.items()}
     canaries = _canaries(store, facts)
     pending = canaries["pending"] + sum(other["pending"] for other in others.values())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resample.commands import Invocation, progress_bar, say, warn
+from resample.commands.dry_run import dry_run
 from resample.commands.interruption import Interruption
 from resample.commands.preview import show
 from resample.types import Exit, StoreFailed, UserError
@@ -39,6 +40,8 @@ def perform(config: Any, invocation: Invocation) -> int:
     if settings.scrub.preview:
         return show(settings.transcripts, settings.scrub, settings.progress)
     plan = make_plan(settings)
+    if settings.dry_run:
+        return dry_run(plan)
     with Interruption() as interruption:
         return _in_directory(plan, config, invocation, interruption)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -13,6 +13,15 @@ from resample.types import BudgetSpent, Role, Usage, UserError
 def tokens_of(usage: Usage) -> int:
     """Prompt and completion tokens; cached and reasoning tokens are parts of them."""
     return usage.prompt_tokens + usage.completion_tokens
+
+
+def total(used: Sequence[Usage]) -> Usage:
+    """Prompt and completion tokens, and cost, of several calls; without a price they count as free."""
+    return Usage(
+        prompt_tokens=sum(usage.prompt_tokens for usage in used),
+        completion_tokens=sum(usage.completion_tokens for usage in used),
+        usd=sum(usage.usd or 0.0 for usage in used),
+    )
 
 
 @dataclass(slots=True)
@@ -80,6 +89,10 @@ class Budget:
         if self._within is not None:
             self._within.add(usage, role)
 
+    def has_room(self, usd: float, tokens: float) -> bool:
+        """Do these stay within the limits, beside what was spent?"""
+        return self._fits(usd, tokens)
+
     @asynccontextmanager
     async def admit(self, role: Role, guess: Usage) -> AsyncIterator[None]:
         """Hold room for one call while it is in flight; within it, `add` what the call really used.
@@ -129,3 +142,51 @@ class Budget:
         if self.tokens is not None:
             parts.append(f"budget.tokens: {self._spent.tokens:.0f} of {self.tokens} spent")
         return "; ".join(parts) + "; the rest is too little for another call: raise it and run again to go on"
+
+
+class TurnBudget:
+    """Admits whole turns to a budget, so that where it ends none is left half-played: long ones would be those.
+
+    A turn is begun when what was spent, what the turns at work are expected to use still, and what it is expected to
+    use itself stay within the limit. Expected is the mean of the turns of its kind so far, and before any the guess.
+    """
+
+    def __init__(self, budget: Budget, guess: Usage | None = None) -> None:
+        """`guess` is what one played turn is thought to use before any has ended; None: nothing."""
+        self._budget = budget
+        self._guess = guess or Usage()
+        self._ended: dict[bool, _Sum] = {}
+        self._working: dict[bool, int] = {True: 0, False: 0}
+        self._spent_before = (budget.spent_usd, budget.spent_tokens)
+        self._spent_by_ended = _Sum()
+
+    def fits(self, played: bool) -> bool:
+        """Is there room for one more turn, played or only judged?"""
+        if not self._budget.limited:
+            return True
+        usd, tokens = self._expected(played)
+        for kind, count in self._working.items():
+            one_usd, one_tokens = self._expected(kind)
+            usd += count * one_usd
+            tokens += count * one_tokens
+        # What those at work have spent so far is a part of what they are expected to use.
+        usd -= self._budget.spent_usd - self._spent_before[0] - self._spent_by_ended.usd
+        tokens -= self._budget.spent_tokens - self._spent_before[1] - self._spent_by_ended.tokens
+        return self._budget.has_room(max(usd, 0.0), max(tokens, 0.0))
+
+    def begin(self, played: bool) -> None:
+        """A turn is begun."""
+        self._working[played] += 1
+
+    def end(self, played: bool, used: Usage) -> None:
+        """A turn has ended, and this is what it used."""
+        self._working[played] -= 1
+        usd, tokens = used.usd or 0.0, tokens_of(used)
+        self._ended.setdefault(played, _Sum()).add(usd, tokens)
+        self._spent_by_ended.add(usd, tokens)
+
+    def _expected(self, played: bool) -> tuple[float, float]:
+        ended = self._ended.get(played)
+        if ended is not None:
+            return ended.usd / ended.calls, ended.tokens / ended.calls
+        return (self._guess.usd or 0.0, float(tokens_of(self._guess))) if played else (0.0, 0.0)

@@ -137,7 +137,10 @@ def _warnings(summary: Summary) -> list[str]:
         lines.append(f"NOT VALID: {run['invalid']}.")
     if not run["complete"]:
         pending = summary["counts"]["verdicts"]["pending"]
-        lines.append(f"INCOMPLETE ({run['ending'] or 'still running'}): {pending} rollouts are not done.")
+        lines.append(
+            f"INCOMPLETE ({run['ending'] or 'still running'}): {pending} rollouts are not done"
+            + _set_aside(summary["counts"]["rollouts"]["set_aside"])
+        )
     if canaries["sensitivity"] is not None and canaries["sensitivity"] < LEAST_SENSITIVITY:
         bad = canaries["bad"]
         lines.append(
@@ -149,6 +152,12 @@ def _warnings(summary: Summary) -> list[str]:
             "THE CANDIDATE HARDLY ACTS: {} of its turns call a tool, {} say nothing, {} were refused.".format(*shares)
         )
     return [*lines, *_standin_warning(summary)]
+
+
+def _set_aside(count: int) -> str:
+    if not count:
+        return "."
+    return f", and {count} that are done are not counted: earlier ones in the drawn order are not, and may be longer."
 
 
 def _models_line(summary: Summary) -> str:
