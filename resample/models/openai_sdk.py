@@ -1,4 +1,4 @@
-"""The openai SDK as transport: any server that speaks OpenAI chat completions.
+"""The openai SDK as transport: any server that speaks OpenAI chat completions, or the Responses API.
 
 The SDK's resource methods copy and check every field of every message, which at long prefixes is most of a
 client's work. `post` with a ready-made body keeps the SDK's headers and authentication, and skips the walk; beneath it
@@ -14,8 +14,18 @@ from typing import TYPE_CHECKING, Any
 
 from resample.models.addresses import check_address, public_address
 from resample.models.failures import Failure, Peer
+from resample.models.prompt_cache import is_openai
 from resample.models.redaction import header_secrets, public_name
-from resample.models.wire import BrokenReply, check_headers, check_params, max_completion, request_body
+from resample.models.responses import ITEMS, responses_body
+from resample.models.wire import (
+    REASONING,
+    BrokenReply,
+    check_headers,
+    check_params,
+    max_completion,
+    request_body,
+    without,
+)
 from resample.types import ChatRequest, Reply, UserError
 
 if TYPE_CHECKING:
@@ -23,6 +33,9 @@ if TYPE_CHECKING:
     from openai._types import RequestOptions
 
 DEFAULT_KEY_NAME = "OPENAI_API_KEY"
+
+_PATHS = {"chat": "/chat/completions", "responses": "/responses"}
+"""The APIs, and where they are."""
 
 REPLY_BYTES = 16 * 2**20
 """A larger reply is none."""
@@ -44,13 +57,15 @@ class OpenAITransport:
         timeout: float = 600.0,
         params: Mapping[str, Any] | None = None,
         pool: int = 100,
+        api: str = "chat",
     ) -> None:
         """Address a model by the name its server knows.
 
         Without a `base_url` the SDK's default server is asked, and `api_key` is required; with one, nothing
         that the environment holds for that default server is sent. `key_name` is the environment variable
         the key came from. `timeout` is in seconds, from asking to the last byte. `pool` is the number of
-        connections: as many as there may be requests in flight. Raises UserError.
+        connections: as many as there may be requests in flight. `api` is `chat` or `responses`. Raises
+        UserError.
         """
         self.model = model
         self.params = dict(params or {})
@@ -58,6 +73,8 @@ class OpenAITransport:
         self.max_completion = max_completion(self.params)
         self.key_name = public_name(key_name) if key_name else None if base_url else DEFAULT_KEY_NAME
         self._own_server = base_url is not None
+        self._path = _PATHS[api]
+        self._responses = api == "responses"
         self._address = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         check_address(self._address)
         self.name = f"openai/{model} at {public_address(self._address)}"
@@ -68,10 +85,11 @@ class OpenAITransport:
         if not self._authorised and not self._own_server:
             raise UserError(f"{self.key_name}: not set, and {self.name} needs it: set it")
         self._peer = Peer(self.name, (*filter(None, [api_key]), *header_secrets(self._headers)))
+        self._openai = is_openai(self._address)
         self._timeout = timeout
         self._pool = pool
         self._client: AsyncOpenAI | None = None
-        self._options: RequestOptions = {}
+        self._withheld: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"OpenAITransport({self.name})"
@@ -83,12 +101,13 @@ class OpenAITransport:
 
         if self._client is None:
             self._client = self._connect()
-        body = request_body(self.model, request, self.params)
+        body = self._body(request)
+        options: RequestOptions = {"headers": self._withheld}
         failure: Failure | UserError | None = None
         try:
             async with asyncio.timeout(self._timeout):
                 answered: Any = await self._client.post(
-                    "/chat/completions", content=body, cast_to=httpx.Response, options=self._options
+                    self._path, content=body, cast_to=httpx.Response, options=options
                 )
         except openai.APIConnectionError as error:
             failure = self._failure(error.__cause__ or error)  # the cause knows what happened
@@ -102,6 +121,13 @@ class OpenAITransport:
             raise self._peer.broken(BrokenReply(f"the reply is larger than {REPLY_BYTES / 2**20:g} MiB"))
         return self._peer.reply(answered.body)
 
+    def _body(self, request: ChatRequest) -> bytes:
+        if self._responses:
+            return responses_body(self.model, request, self.params)
+        # OpenAI takes no reasoning back in chat completions; servers of other models do, and some insist on it.
+        request = without(REASONING if self._openai else (ITEMS,), request)
+        return request_body(self.model, request, self.params)
+
     def _failure(self, cause: BaseException) -> Failure | UserError:
         from resample.models.http_client import BadEnvironment
 
@@ -114,7 +140,7 @@ class OpenAITransport:
 
         from resample.models.http_client import WireClient
 
-        self._options = {"headers": {name: openai.Omit() for name in self._withheld()}}
+        self._withheld = {name: openai.Omit() for name in self._not_to_be_added()}
         return openai.AsyncOpenAI(
             api_key=self._api_key or "none",
             base_url=self._address,
@@ -124,7 +150,7 @@ class OpenAITransport:
             http_client=WireClient(self._address, pool=self._pool, reply_bytes=REPLY_BYTES, error_bytes=ERROR_BYTES),
         )
 
-    def _withheld(self) -> list[str]:
+    def _not_to_be_added(self) -> list[str]:
         """Headers the SDK may not add by itself: a made-up key, and the environment's for OpenAI."""
         names = [] if self._authorised else ["Authorization"]
         if self._own_server:
