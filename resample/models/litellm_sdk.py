@@ -16,8 +16,15 @@ import orjson
 
 from resample.models.addresses import check_address, public_address
 from resample.models.failures import Failure, Peer
+from resample.models.prompt_cache import set_breakpoints
 from resample.models.redaction import header_secrets, public_name, secrets_in
-from resample.models.wire import BrokenReply, check_headers, check_params, max_completion, request_kwargs
+from resample.models.wire import (
+    BrokenReply,
+    check_headers,
+    check_params,
+    max_completion,
+    request_kwargs,
+)
 from resample.types import ChatRequest, Fault, Reply, UserError
 
 _NO_KEY = "none"
@@ -28,6 +35,12 @@ _OTHER_CREDENTIALS = frozenset(
     | {"ollama", "ollama_chat", "github_copilot", "chatgpt", "watsonx", "oci"}
 )
 """Providers that find credentials in files, roles or log-ins, or need none: no variable is missed."""
+
+_OF_CLAUDE = frozenset({"anthropic", "bedrock", "vertex_ai", "vertex_ai_beta", "azure_ai"})
+"""Providers that have Anthropic's models, among others."""
+
+_OWN_CACHING = ("cache_control", "cache_control_injection_points")
+"""Params by which a user says what is cached."""
 
 _REDIRECT = "x-not-followed"
 """Where a redirect wanted to go, in a header that litellm's clients do not follow."""
@@ -95,6 +108,11 @@ def _provider_by_name(model: str) -> str:
     raise UserError(f"{model}: no such provider; write provider/name, such as anthropic/... or gemini/...")
 
 
+def is_claude(provider: str, model: str) -> bool:
+    """Whether Anthropic's rules hold: signed thinking, and caches that end where they are told to."""
+    return provider == "anthropic" or (provider in _OF_CLAUDE and "claude" in model.lower())
+
+
 class LiteLLMTransport:
     """One attempt per `send`."""
 
@@ -138,6 +156,7 @@ class LiteLLMTransport:
         self._peer = Peer(self.name, (*filter(None, [api_key]), *header_secrets(headers or {}), *ambient))
         self._timeout = timeout
         self._started = False
+        self._claude = is_claude(provider, model)
 
     def __repr__(self) -> str:
         return f"LiteLLMTransport({self.name})"
@@ -151,8 +170,7 @@ class LiteLLMTransport:
             LiteLLMTransport._open += 1
         try:
             async with asyncio.timeout(self._timeout):
-                kwargs = request_kwargs(self.model, request, self.params)
-                response = await load().acompletion(**kwargs, **self._call)
+                response = await load().acompletion(**self._kwargs(request), **self._call)
             failure = None
         except openai.OpenAIError as error:  # litellm's errors are all of this kind
             failure = self._failure(error)
@@ -167,6 +185,12 @@ class LiteLLMTransport:
         else:
             return self._peer.reply(raw)
         raise failure
+
+    def _kwargs(self, request: ChatRequest) -> dict[str, Any]:
+        kwargs = request_kwargs(self.model, request, self.params)
+        if self._claude and not any(name in self.params for name in _OWN_CACHING):
+            set_breakpoints(request, self.model, kwargs["messages"], kwargs.get("tools", []))
+        return kwargs
 
     def _failure(self, error: Exception) -> Failure:
         import openai

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from resample.models.addresses import check_address, public_address
 from resample.models.failures import Failure, Peer
-from resample.models.prompt_cache import is_openai
+from resample.models.prompt_cache import AFFINITY_HEADER, is_openai, prefix_key
 from resample.models.redaction import header_secrets, public_name
 from resample.models.responses import ITEMS, responses_body
 from resample.models.wire import (
@@ -58,13 +58,15 @@ class OpenAITransport:
         params: Mapping[str, Any] | None = None,
         pool: int = 100,
         api: str = "chat",
+        affinity_header: str | None = AFFINITY_HEADER,
     ) -> None:
         """Address a model by the name its server knows.
 
         Without a `base_url` the SDK's default server is asked, and `api_key` is required; with one, nothing
         that the environment holds for that default server is sent. `key_name` is the environment variable
         the key came from. `timeout` is in seconds, from asking to the last byte. `pool` is the number of
-        connections: as many as there may be requests in flight. `api` is `chat` or `responses`. Raises
+        connections: as many as there may be requests in flight. `api` is `chat` or `responses`. OpenAI's own
+        server is told by `prompt_cache_key` which requests share a prefix, any other by `affinity_header`. Raises
         UserError.
         """
         self.model = model
@@ -86,6 +88,8 @@ class OpenAITransport:
             raise UserError(f"{self.key_name}: not set, and {self.name} needs it: set it")
         self._peer = Peer(self.name, (*filter(None, [api_key]), *header_secrets(self._headers)))
         self._openai = is_openai(self._address)
+        given = {name.lower() for name in self._headers}
+        self._affinity = None if self._openai or (affinity_header or "").lower() in given else affinity_header
         self._timeout = timeout
         self._pool = pool
         self._client: AsyncOpenAI | None = None
@@ -101,8 +105,11 @@ class OpenAITransport:
 
         if self._client is None:
             self._client = self._connect()
-        body = self._body(request)
+        key = prefix_key(request)
+        body = self._body(request, key if self._openai else None)
         options: RequestOptions = {"headers": self._withheld}
+        if self._affinity and key:
+            options = {"headers": {**self._withheld, self._affinity: key}}
         failure: Failure | UserError | None = None
         try:
             async with asyncio.timeout(self._timeout):
@@ -121,12 +128,12 @@ class OpenAITransport:
             raise self._peer.broken(BrokenReply(f"the reply is larger than {REPLY_BYTES / 2**20:g} MiB"))
         return self._peer.reply(answered.body)
 
-    def _body(self, request: ChatRequest) -> bytes:
+    def _body(self, request: ChatRequest, cache_key: str | None) -> bytes:
         if self._responses:
-            return responses_body(self.model, request, self.params)
+            return responses_body(self.model, request, self.params, cache_key)
         # OpenAI takes no reasoning back in chat completions; servers of other models do, and some insist on it.
         request = without(REASONING if self._openai else (ITEMS,), request)
-        return request_body(self.model, request, self.params)
+        return request_body(self.model, request, self.params, cache_key)
 
     def _failure(self, cause: BaseException) -> Failure | UserError:
         from resample.models.http_client import BadEnvironment
