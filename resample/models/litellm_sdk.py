@@ -18,12 +18,15 @@ from resample.models.addresses import check_address, public_address
 from resample.models.failures import Failure, Peer
 from resample.models.prompt_cache import set_breakpoints
 from resample.models.redaction import header_secrets, public_name, secrets_in
+from resample.models.responses import ITEMS
 from resample.models.wire import (
+    REASONING,
     BrokenReply,
     check_headers,
     check_params,
     max_completion,
     request_kwargs,
+    without,
 )
 from resample.types import ChatRequest, Fault, Reply, UserError
 
@@ -38,6 +41,12 @@ _OTHER_CREDENTIALS = frozenset(
 
 _OF_CLAUDE = frozenset({"anthropic", "bedrock", "vertex_ai", "vertex_ai_beta", "azure_ai"})
 """Providers that have Anthropic's models, among others."""
+
+_TAKE_REASONING = frozenset(
+    {"deepseek", "moonshot", "zai", "minimax", "gemini", "vertex_ai", "vertex_ai_beta"}
+    | {"openrouter", "hosted_vllm", "lm_studio", "litellm_proxy"}
+)
+"""Providers that take a model's reasoning back from it, and for some of whose models it must be given back."""
 
 _OWN_CACHING = ("cache_control", "cache_control_injection_points")
 """Params by which a user says what is cached."""
@@ -113,6 +122,13 @@ def is_claude(provider: str, model: str) -> bool:
     return provider == "anthropic" or (provider in _OF_CLAUDE and "claude" in model.lower())
 
 
+def reasoning_left_out(provider: str, model: str) -> frozenset[str]:
+    """What a model is not sent back of its own reasoning: Anthropic takes only what it signed, others nothing."""
+    if is_claude(provider, model):
+        return frozenset(REASONING) - {"thinking_blocks"}
+    return frozenset({ITEMS} if provider in _TAKE_REASONING else REASONING)
+
+
 class LiteLLMTransport:
     """One attempt per `send`."""
 
@@ -157,6 +173,7 @@ class LiteLLMTransport:
         self._timeout = timeout
         self._started = False
         self._claude = is_claude(provider, model)
+        self._left_out = reasoning_left_out(provider, model)
 
     def __repr__(self) -> str:
         return f"LiteLLMTransport({self.name})"
@@ -187,6 +204,7 @@ class LiteLLMTransport:
         raise failure
 
     def _kwargs(self, request: ChatRequest) -> dict[str, Any]:
+        request = without(self._left_out, request)
         kwargs = request_kwargs(self.model, request, self.params)
         if self._claude and not any(name in self.params for name in _OWN_CACHING):
             set_breakpoints(request, self.model, kwargs["messages"], kwargs.get("tools", []))
