@@ -16,7 +16,7 @@ from resample.models.addresses import check_address, public_address
 from resample.models.failures import Failure, Peer
 from resample.models.prompt_cache import AFFINITY_HEADER, is_openai, prefix_key
 from resample.models.redaction import header_secrets, public_name
-from resample.models.responses import ITEMS, responses_body
+from resample.models.responses import ITEMS, rejects_encryption, responses_body
 from resample.models.wire import (
     REASONING,
     BrokenReply,
@@ -77,6 +77,8 @@ class OpenAITransport:
         self._own_server = base_url is not None
         self._path = _PATHS[api]
         self._responses = api == "responses"
+        self._sealed = self._responses
+        """Whether encrypted reasoning is asked for: until a model says that it has none."""
         self._address = base_url or os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         check_address(self._address)
         self.name = f"openai/{model} at {public_address(self._address)}"
@@ -105,7 +107,7 @@ class OpenAITransport:
 
         if self._client is None:
             self._client = self._connect()
-        key = prefix_key(request)
+        key, sealed = prefix_key(request), self._sealed
         body = self._body(request, key if self._openai else None)
         options: RequestOptions = {"headers": self._withheld}
         if self._affinity and key:
@@ -123,6 +125,9 @@ class OpenAITransport:
         if failure is not None:
             raise failure  # out here, without the SDK's error as context: that holds request and headers
         if not 200 <= answered.status_code < 300:
+            if sealed and rejects_encryption(answered.status_code, answered.body):
+                self._sealed = False
+                return await self.send(request)
             raise self._peer.rejection(answered.status_code, answered.body, answered.headers)
         if not answered.whole:
             raise self._peer.broken(BrokenReply(f"the reply is larger than {REPLY_BYTES / 2**20:g} MiB"))
@@ -130,7 +135,8 @@ class OpenAITransport:
 
     def _body(self, request: ChatRequest, cache_key: str | None) -> bytes:
         if self._responses:
-            return responses_body(self.model, request, self.params, cache_key)
+            params = self.params if self._sealed else {"include": None, **self.params}
+            return responses_body(self.model, request, params, cache_key)
         # OpenAI takes no reasoning back in chat completions; servers of other models do, and some insist on it.
         request = without(REASONING if self._openai else (ITEMS,), request)
         return request_body(self.model, request, self.params, cache_key)

@@ -53,6 +53,11 @@ def responses_body(model: str, request: ChatRequest, params: Mapping[str, Any], 
     return b"".join(parts)
 
 
+def rejects_encryption(status: int, body: bytes) -> bool:
+    """Does a model that does not reason reject the question for encrypted reasoning?"""
+    return status == 400 and b"encrypted content is not supported" in body.lower()
+
+
 def _fields(request: ChatRequest, params: Mapping[str, Any], cache_key: str | None) -> dict[str, Any]:
     fields: dict[str, Any] = {**_STATELESS, "prompt_cache_key": cache_key, **params}
     if request.schema is not None:

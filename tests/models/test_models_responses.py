@@ -334,6 +334,28 @@ def test_a_reply_may_not_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(failure, Failure) and "larger than" in str(failure)
 
 
+NO_REASONING = error(400, "Encrypted content is not supported with this model.")
+
+
+def test_a_model_that_does_not_reason_is_asked_without() -> None:
+    async def play() -> list[bool]:
+        done = Answer(response(said("hi")))
+        async with Provider([NO_REASONING, NO_REASONING, done]) as provider:
+            transport = OpenAITransport("gpt-x", base_url=provider.url, api="responses")
+            together = [transport.send(asked(USER)) for _ in range(2)]
+            replies = [*await asyncio.gather(*together), await transport.send(asked(USER))]
+            await transport.close()
+            assert [reply.message["content"] for reply in replies] == ["hi"] * 3
+            return ["include" in sent.body for sent in provider.asked]
+
+    assert sorted(asyncio.run(play())) == [False, False, False, True, True]
+
+
+def test_who_insists_on_encrypted_reasoning_is_told_that_there_is_none() -> None:
+    failure, _ = send(NO_REASONING, params={"include": ["reasoning.encrypted_content"]})
+    assert isinstance(failure, Failure) and "Encrypted content is not supported" in str(failure)
+
+
 @pytest.mark.parametrize("field", ["input", "previous_response_id", "background"])
 def test_what_the_engine_decides_is_not_for_params(field: str) -> None:
     with pytest.raises(UserError, match=f"params.{field}"):
