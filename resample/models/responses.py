@@ -39,7 +39,7 @@ class _Input(NamedTuple):
 def responses_body(model: str, request: ChatRequest, params: Mapping[str, Any], cache_key: str | None = None) -> bytes:
     """The JSON body of a request. There is no seed in this API: the request's is left out.
 
-    `params` go last: they may override all but the schema in `text.format`, and a null removes a field.
+    `params` go last: they may override the other fields, `text` key by key, and a null removes a field.
     """
     prefix, tools = request.prefix, request.tools
     shared = prefix.derive(ITEMS, lambda: _input(prefix.items))
