@@ -464,13 +464,14 @@ def _transport(role: Role, model: configs.Model, pool: int, standin_url: str) ->
         "headers": _headers(role, model),
     }
     if model.model.startswith(STANDIN):
-        return OpenAITransport(name, base_url=standin_url, pool=pool, **common)
+        return OpenAITransport(name, base_url=standin_url, pool=pool, api=model.api, **common)
     key_name = model.api_key_env
     if provider == "openai":
         if key_name is None and model.base_url is None:
             key_name = DEFAULT_KEY_NAME
         key = _environment(role, key_name) if key_name else None
-        return OpenAITransport(name, base_url=model.base_url, api_key=key, key_name=key_name, pool=pool, **common)
+        common |= {"pool": pool, "api": model.api}
+        return OpenAITransport(name, base_url=model.base_url, api_key=key, key_name=key_name, **common)
     from resample.models.litellm_sdk import LiteLLMTransport
 
     key = _environment(role, key_name) if key_name else None

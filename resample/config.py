@@ -49,6 +49,9 @@ class Model:
     """A class of your own (a ChatModel for a candidate, a ToolSimulator, a Judge)."""
     base_url: str | None = None
     """Any OpenAI-compatible server, for `openai/...`."""
+    api: str = "chat"
+    """How an `openai/...` model is asked: `chat` (chat completions), or `responses`, where it keeps its reasoning from
+    step to step; there are no seeds in it."""
     api_key_env: str | None = None
     """The environment variable that holds the key."""
     headers: dict[str, str] = field(default_factory=dict)

@@ -163,6 +163,9 @@ def _check_model(role: str, model: Model) -> None:
         )
     if model.model == "recorded" and role != "candidate":
         raise UserError(f"{role}.model=recorded: only a candidate can be the original turn itself")
+    _one_of(f"{role}.api", model.api, ("chat", "responses"))
+    if model.api == "responses" and not model.model.startswith(("openai/", "standin/")):
+        raise UserError(f"{role}.api=responses: {model.model} does not have it; only openai/... models do")
     if model.base_url is not None and not re.match(r"https?://[^/\s]", model.base_url):
         raise UserError(f"{role}.base_url: must begin with http:// or https://")
     if model.base_url is not None and "@" in model.base_url.split("/")[2]:

@@ -150,6 +150,7 @@ class Plan:
             role.value: {
                 "asked": model.model if role in self.roles or model.model == RECORDED else model._target_,
                 "params": dict(model.params),
+                **({"api": model.api, "seeded": False} if model.api == "responses" else {}),  # it has no seeds
             }
             for role, model in roles.items()
         }
@@ -178,6 +179,8 @@ def _asked(model: configs.Model) -> dict[str, Any]:
     asked = asdict(model)
     for name in ("timeout", "attempts", "price", "concurrency", "rate_limit", "budget", "api_key_env"):
         del asked[name]
+    if model.api == "chat":
+        del asked["api"]  # as it was before there was another
     asked["headers"] = sorted(asked["headers"])
     if model.model.startswith("openai/"):
         asked["base_url"] = model.base_url or os.environ.get("OPENAI_BASE_URL")

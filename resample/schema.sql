@@ -28,6 +28,7 @@ CREATE TABLE IF NOT EXISTS prefixes (
     scrubbed TEXT NOT NULL,  -- JSON: how much of the transcript was replaced by pseudonyms, by kind
     missing TEXT NOT NULL,  -- what the log lacks of what the original model saw, by comma
     shortened TEXT NOT NULL,  -- the roles for which it is shortened, by comma
+    reasoning INTEGER NOT NULL,  -- 1: its log holds reasoning before the cut, which is left out of the prefix
     toolset TEXT NOT NULL,  -- hash of the inferred tool schemas
     draw INTEGER NOT NULL  -- the place of its cluster in the drawn order
 );

@@ -40,7 +40,7 @@ from resample.types import (
 )
 from resample.writer import Writer
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 FILE = "run.sqlite"
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _MAX_BACKLOG = 5000

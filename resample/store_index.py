@@ -84,7 +84,7 @@ class IndexTables:
                 else:
                     indexed, draw = entry
                     row = (*astuple(indexed)[:-1], self._put_toolset(indexed.toolset), draw)
-                    db.execute(f"INSERT INTO incoming VALUES ({marks(25)})", row)
+                    db.execute(f"INSERT INTO incoming VALUES ({marks(26)})", row)
             self._check_extension()
             db.execute("DELETE FROM prefixes")
             db.execute("INSERT INTO prefixes SELECT * FROM incoming")
@@ -168,6 +168,10 @@ class IndexTables:
     def shortened(self) -> dict[str, int]:
         """For which roles how many prefixes are shortened."""
         return self._listed("shortened")
+
+    def reasoning_left_out(self) -> int:
+        """Prefixes whose log holds reasoning before the cut: it is another model's, and is not sent."""
+        return self._db.execute("SELECT sum(reasoning) FROM prefixes").fetchone()[0] or 0
 
     def _listed(self, column: str) -> dict[str, int]:
         """How many prefixes name each thing in a column that lists things by comma."""

@@ -117,6 +117,7 @@ def _counts(store: Store, facts: Facts, units: Sequence[Unit], turns: Sequence[T
         "tools": store.tools(),
         "missing": store.missing(),
         "shortened": store.shortened(),
+        "reasoning_left_out": store.reasoning_left_out(),
         "prefix_tokens": store.tokens(),
         "reconstructable": sum(unit.whole for unit in units),
         "rollouts": {

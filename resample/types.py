@@ -175,11 +175,22 @@ class Disclosure(StrEnum):
     DENIED = "denied"
 
 
+_Made = TypeVar("_Made")
+
+
 @dataclass(frozen=True)
 class Shared:
     """Messages or tool schemas that many requests have in common: serialised once, joined to each of them."""
 
     items: tuple[dict[str, Any], ...] = ()
+    derived: dict[object, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def derive(self, key: object, make: Callable[[], _Made]) -> _Made:
+        """What a transport makes of the items, such as another wire form: made once, kept as long as they are."""
+        if key not in self.derived:
+            self.derived[key] = make()
+        made: _Made = self.derived[key]
+        return made
 
     @cached_property
     def wire(self) -> bytes:
@@ -205,9 +216,6 @@ class Transcript:
     messages: list[Message]
     tools: list[ToolSchema] = field(default_factory=list)
     metadata: dict[str, Any] = field(default_factory=dict)
-
-
-_Made = TypeVar("_Made")
 
 
 @dataclass(frozen=True)

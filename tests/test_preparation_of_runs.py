@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders import acting, output, saying, tool_call
+from builders import USER, acting, output, saying, tool_call
 from runs import Here, checked, write_transcripts
 
 QUIET = "progress=false"
@@ -239,3 +239,15 @@ def _kept(here: Here, out: str) -> bytes:
     """What stands in a run's own transcripts, or else in the file they were read from."""
     own = here.folder / out / "transcripts.jsonl"
     return own.read_bytes() if own.exists() else (here.folder / "t.jsonl").read_bytes()
+
+
+def test_reasoning_that_no_candidate_is_sent_is_counted(here: Here) -> None:
+    def thinking(number: int, *reasoning: str | None) -> dict[str, Any]:
+        turns = [[USER, saying(f"Done {number}.", reason)] for reason in reasoning]
+        return {"id": f"t{number}", "messages": [message for turn in turns for message in turn]}
+
+    given = [thinking(0, "I look.", None), thinking(1, None, "I look."), thinking(2, "Hm.", "Hm."), thinking(3, None)]
+    found = run(here, given)
+    assert found["counts"]["reasoning_left_out"] == 2, "what stands after the cut is not"
+    assert "the recorded reasoning was left out of 2" in (here.folder / "run/report.md").read_text()
+    assert run(here, given)["counts"]["reasoning_left_out"] == 2, "also when the run goes on"

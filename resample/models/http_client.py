@@ -9,7 +9,7 @@ once; redirects are not followed.
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
@@ -41,9 +41,15 @@ class WireRequest:
         self.headers = headers
         self.content = content
 
-    def with_content(self, content: bytes) -> WireRequest:
-        """The same with another body."""
-        return WireRequest(self.method, self.url, self.headers, content)
+    def with_content(self, content: bytes, headers: Mapping[str, str]) -> WireRequest:
+        """The same with another body, and further headers."""
+        return WireRequest(self.method, self.url, {**self.headers, **headers} if headers else self.headers, content)
+
+    def without(self, headers: Collection[str]) -> WireRequest:
+        """The same without body and these headers, for others to be made of."""
+        unwanted = {name.lower() for name in headers}
+        kept = {name: value for name, value in self.headers.items() if name.lower() not in unwanted}
+        return WireRequest(self.method, self.url, kept, b"")
 
 
 class WireResponse:
@@ -76,14 +82,11 @@ class WireClient(httpx.AsyncClient):
         self._limits_of_bodies = (reply_bytes, error_bytes)
         self._session: aiohttp.ClientSession | None = None
         self._proxy: str | None = None
-        self.made: WireRequest | None = None
-        """The last request that the SDK has made: address, headers and authentication are the same for all."""
 
     def build_request(self, method: str, url: Any, **given: Any) -> Any:
         """The request as the SDK has put it together."""
         bare, headers = _without_user(str(url), given["headers"])
-        self.made = WireRequest(method, bare, dict(headers), given["content"])
-        return self.made
+        return WireRequest(method, bare, dict(headers), given["content"])
 
     async def send(self, request: Any, **_: Any) -> Any:
         """Send it, and read the answer. Raises aiohttp's errors, and OSError."""

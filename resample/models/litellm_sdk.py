@@ -16,8 +16,18 @@ import orjson
 
 from resample.models.addresses import check_address, public_address
 from resample.models.failures import Failure, Peer
+from resample.models.prompt_cache import set_breakpoints
 from resample.models.redaction import header_secrets, public_name, secrets_in
-from resample.models.wire import BrokenReply, check_headers, check_params, max_completion, request_kwargs
+from resample.models.responses import ITEMS
+from resample.models.wire import (
+    REASONING,
+    BrokenReply,
+    check_headers,
+    check_params,
+    max_completion,
+    request_kwargs,
+    without,
+)
 from resample.types import ChatRequest, Fault, Reply, UserError
 
 _NO_KEY = "none"
@@ -28,6 +38,18 @@ _OTHER_CREDENTIALS = frozenset(
     | {"ollama", "ollama_chat", "github_copilot", "chatgpt", "watsonx", "oci"}
 )
 """Providers that find credentials in files, roles or log-ins, or need none: no variable is missed."""
+
+_OF_CLAUDE = frozenset({"anthropic", "bedrock", "vertex_ai", "vertex_ai_beta", "azure_ai"})
+"""Providers that have Anthropic's models, among others."""
+
+_TAKE_REASONING = frozenset(
+    {"deepseek", "moonshot", "zai", "minimax", "gemini", "vertex_ai", "vertex_ai_beta"}
+    | {"openrouter", "hosted_vllm", "lm_studio", "litellm_proxy"}
+)
+"""Providers that take a model's reasoning back from it, and for some of whose models it must be given back."""
+
+_OWN_CACHING = ("cache_control", "cache_control_injection_points")
+"""Params by which a user says what is cached."""
 
 _REDIRECT = "x-not-followed"
 """Where a redirect wanted to go, in a header that litellm's clients do not follow."""
@@ -95,6 +117,18 @@ def _provider_by_name(model: str) -> str:
     raise UserError(f"{model}: no such provider; write provider/name, such as anthropic/... or gemini/...")
 
 
+def is_claude(provider: str, model: str) -> bool:
+    """Whether Anthropic's rules hold: signed thinking, and caches that end where they are told to."""
+    return provider == "anthropic" or (provider in _OF_CLAUDE and "claude" in model.lower())
+
+
+def reasoning_left_out(provider: str, model: str) -> frozenset[str]:
+    """What a model is not sent back of its own reasoning: Anthropic takes only what it signed, others nothing."""
+    if is_claude(provider, model):
+        return frozenset(REASONING) - {"thinking_blocks"}
+    return frozenset({ITEMS} if provider in _TAKE_REASONING else REASONING)
+
+
 class LiteLLMTransport:
     """One attempt per `send`."""
 
@@ -138,6 +172,8 @@ class LiteLLMTransport:
         self._peer = Peer(self.name, (*filter(None, [api_key]), *header_secrets(headers or {}), *ambient))
         self._timeout = timeout
         self._started = False
+        self._claude = is_claude(provider, model)
+        self._left_out = reasoning_left_out(provider, model)
 
     def __repr__(self) -> str:
         return f"LiteLLMTransport({self.name})"
@@ -151,8 +187,7 @@ class LiteLLMTransport:
             LiteLLMTransport._open += 1
         try:
             async with asyncio.timeout(self._timeout):
-                kwargs = request_kwargs(self.model, request, self.params)
-                response = await load().acompletion(**kwargs, **self._call)
+                response = await load().acompletion(**self._kwargs(request), **self._call)
             failure = None
         except openai.OpenAIError as error:  # litellm's errors are all of this kind
             failure = self._failure(error)
@@ -167,6 +202,13 @@ class LiteLLMTransport:
         else:
             return self._peer.reply(raw)
         raise failure
+
+    def _kwargs(self, request: ChatRequest) -> dict[str, Any]:
+        request = without(self._left_out, request)
+        kwargs = request_kwargs(self.model, request, self.params)
+        if self._claude and not any(name in self.params for name in _OWN_CACHING):
+            set_breakpoints(request, self.model, kwargs["messages"], kwargs.get("tools", []))
+        return kwargs
 
     def _failure(self, error: Exception) -> Failure:
         import openai

@@ -1,4 +1,4 @@
-"""Requests and replies of POST /chat/completions as bytes.
+"""Requests of POST /chat/completions as bytes, and replies as they are used.
 
 A request body is joined from ready-made parts: the prefix and the tools are serialised once for all
 requests that share them (`resample.types.Shared`). A reply is reduced to what the program uses, the same
@@ -9,16 +9,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
 
+from resample.models.responses import ITEMS, as_completion, is_response
 from resample.types import ChatRequest, Message, Reply, Usage, UserError
 
-ENGINE_FIELDS = ("model", "messages", "tools", "stream", "n")
+ENGINE_FIELDS = (
+    *("model", "messages", "input", "tools", "stream", "n"),
+    *("background", "conversation", "previous_response_id"),
+)
 """Fields of a request body that `<role>.params` may not set."""
 
+CARRIED = ("thinking_blocks", "reasoning_details", ITEMS)
+"""Keys of a message with reasoning in its provider's own form (Anthropic's, OpenRouter's, that of OpenAI's Responses):
+signed or encrypted, kept as it came, and sent back to who gave it, in later steps of the same rollout."""
+
+REASONING = ("reasoning_content", *CARRIED)
 
 MOST_TOKENS = 2**53
 """No count goes beyond it: whole numbers up to here are the same in JSON, in floats and in SQL."""
@@ -52,21 +62,29 @@ def check_headers(headers: Mapping[str, str]) -> None:
 
 def max_completion(params: Mapping[str, Any]) -> int | None:
     """The most tokens a completion may have by a role's params."""
-    for name in ("max_completion_tokens", "max_tokens"):
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
         if isinstance(params.get(name), int):
             return int(params[name])
     return None
 
 
-def request_body(model: str, request: ChatRequest, params: Mapping[str, Any]) -> bytes:
+def without(keys: Container[str], request: ChatRequest) -> ChatRequest:
+    """The same request, without these keys in its tail. A prefix has none of them (`prepare.prefix.wire_message`)."""
+    if not any(key in keys for message in request.tail for key in message):
+        return request
+    tail = tuple({key: value for key, value in message.items() if key not in keys} for message in request.tail)
+    return replace(request, tail=tail)
+
+
+def request_body(model: str, request: ChatRequest, params: Mapping[str, Any], cache_key: str | None = None) -> bytes:
     """The JSON body of a request.
 
-    `params` go last: they may override `seed` and `response_format`, and a null removes the field.
+    `params` go last: they may override `seed`, `response_format` and `prompt_cache_key`, and a null removes the field.
     """
     parts = [b'{"model":', orjson.dumps(model), b',"messages":[', _messages(request), b"]"]
     if request.tools.items:
         parts += [b',"tools":[', request.tools.wire, b"]"]
-    if fields := _fields(request, params):
+    if fields := _fields(request, params, cache_key):
         parts += [b",", orjson.dumps(fields)[1:-1]]
     parts.append(b"}")
     return b"".join(parts)
@@ -95,8 +113,8 @@ def _messages(request: ChatRequest) -> bytes:
     return request.prefix.wire + b"," + tail if request.prefix.items else tail
 
 
-def _fields(request: ChatRequest, params: Mapping[str, Any]) -> dict[str, Any]:
-    fields: dict[str, Any] = {}
+def _fields(request: ChatRequest, params: Mapping[str, Any], cache_key: str | None = None) -> dict[str, Any]:
+    fields: dict[str, Any] = {"prompt_cache_key": cache_key}
     if request.seed is not None:
         fields["seed"] = request.seed
     if request.schema is not None:
@@ -106,7 +124,7 @@ def _fields(request: ChatRequest, params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parse_reply(raw: bytes) -> Reply:
-    """Read a chat completion. Raises BrokenReply where it is none.
+    """Read a chat completion, or a reply of the Responses API. Raises BrokenReply where it is neither.
 
     Where prompt or completion tokens are not reported, or by no number they could have, they are 0 and the usage is
     marked as `estimated`: only who knows the request can make the estimate.
@@ -116,6 +134,10 @@ def parse_reply(raw: bytes) -> Reply:
         raise BrokenReply("the reply is no JSON object")
     if data.get("error"):
         raise BrokenReply("the reply is an error", data["error"])
+    if is_response(data):
+        data = as_completion(data)
+        if "error" in data:
+            raise BrokenReply("the reply is an error", data["error"])
     choices = data.get("choices")
     choice = choices[0] if isinstance(choices, list) and choices else None
     if not isinstance(choice, dict):
@@ -156,6 +178,9 @@ def _message(message: dict[str, Any]) -> Message:
         kept["reasoning_content"] = reasoning
     if refusal := _text(message.get("refusal")):
         kept["refusal"] = refusal
+    for key in CARRIED:
+        if isinstance(message.get(key), list) and message[key]:
+            kept[key] = message[key]
     return kept
 
 

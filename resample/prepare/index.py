@@ -24,7 +24,7 @@ from resample.formats.registry import Item, read
 from resample.prepare.fit import Fit
 from resample.prepare.kin import Kin
 from resample.prepare.policies import Policy
-from resample.prepare.prefix import cluster_of, make_prefix, style_of, weight_of
+from resample.prepare.prefix import cluster_of, has_reasoning, make_prefix, style_of, weight_of
 from resample.prepare.schemas import Evidence, agent_of, facts_in, lacks_tools, schemas_from, text_or_parts
 from resample.prepare.select import Select, problem_with, stratum_of
 from resample.prepare.survey import Survey, Surveyed
@@ -76,6 +76,8 @@ class Indexed:
     """What the log lacks of what the original model saw (`types.Missing`), by comma; empty if it is all there."""
     shortened: str = ""
     """The roles for which it is shortened, by comma."""
+    reasoning: bool = False
+    """Does its log hold reasoning before the cut? It is another model's, and no candidate is sent it."""
     toolset: str = ""
     """The inferred tool schemas, as a JSON list; empty where the log has its own, or there are none."""
 
@@ -290,6 +292,7 @@ def _indexed(surveyed: Surveyed, factor: float, transcript: Transcript, cut: Cut
         passed_over=surveyed.cuts.passed_over,
         scrubbed=orjson.dumps(metadata.get("scrubbed") or {}).decode(),
         missing=",".join(metadata.get("missing") or ()),
+        reasoning=any(map(has_reasoning, transcript.messages[: cut.index])),
         toolset=orjson.dumps(prefix.tools.items).decode() if prefix.tools_inferred else "",
     )
 

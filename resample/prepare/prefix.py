@@ -13,6 +13,7 @@ from resample.prepare.schemas import infer
 from resample.prepare.truncate import Cut, turns_in
 from resample.types import REASONING_PARTS, TOOLS, Message, Prefix, Shared, ToolSchema, Transcript
 
+_REASONING_KEYS = ("reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
 _CALL_BODIES = {"function": ("name", "arguments"), "custom": ("name", "input")}
 
 
@@ -93,6 +94,14 @@ def wire_message(message: Message) -> Message:
         if message.get(key) is not None:
             wire[key] = message[key]
     return wire
+
+
+def has_reasoning(message: Message) -> bool:
+    """Does a recorded message hold reasoning, which no candidate is sent?"""
+    if any(message.get(key) for key in _REASONING_KEYS):
+        return True
+    content = message.get("content")
+    return isinstance(content, list) and any(part.get("type") in REASONING_PARTS for part in content)
 
 
 def _wire_content(message: Message) -> Any:

@@ -364,7 +364,7 @@ def _basis(summary: Summary) -> list[str]:
     stops = summary["counts"]["rollouts"]["stop_reasons"]
     tools = summary["counts"]["tools"]
     transcripts, tokens = summary["counts"]["transcripts"], summary["counts"]["prefix_tokens"]
-    passed = summary["counts"]["passed_over"]
+    passed, left_out = summary["counts"]["passed_over"], summary["counts"]["reasoning_left_out"]
     estimated = sum(used["estimated"] for used in summary["usage"].values())
     lines = [*_count_lines(summary)]
     lines += [
@@ -375,6 +375,7 @@ def _basis(summary: Summary) -> list[str]:
         f"prefixes: {summary['counts']['prefixes']} of {transcripts['used']} transcripts, about"
         f" {tokens['sum']:,} tokens in all, {tokens['max']:,} in the longest"
         + (f"; {passed} places were passed over, where no cut is possible or fits" if passed else "")
+        + (f"; the recorded reasoning was left out of {left_out}" if left_out else "")
         + "".join(f"; {n} shortened for the {role}" for role, n in summary["counts"]["shortened"].items()),
         "scrubbed: " + (", ".join(f"{kind} {n:,}" for kind, n in summary["counts"]["scrubbed"].items()) or "nothing"),
         f"stop reasons: {', '.join(f'{reason} {n}' for reason, n in stops.items()) or 'none'}",

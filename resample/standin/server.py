@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections import Counter
 from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -11,13 +12,16 @@ from typing import Any, Self, TypeVar
 import orjson
 from aiohttp import web
 
+from resample.standin import draw
 from resample.standin.cache import PromptCache
 from resample.standin.reply import BadRequest, prompt_bytes, reply
+from resample.standin.responses import chat_request, response
 from resample.standin.settings import StandInSettings, models
 from resample.types import UserError
 
 HOST = "127.0.0.1"
 _MAX_BODY = 256 * 1024 * 1024
+_MOST_PROMPTS = 1_000_000
 _CLOSE_SECONDS = 5.0
 _T = TypeVar("_T")
 
@@ -32,6 +36,7 @@ class Server:
     def __init__(self, settings: StandInSettings, port: int) -> None:
         self._settings = settings
         self._cache = PromptCache()
+        self._times_asked: Counter[bytes] = Counter()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="stand-in", daemon=True)
         self._thread.start()
@@ -46,6 +51,7 @@ class Server:
     async def _listen(self, port: int) -> tuple[web.AppRunner, int]:
         app = web.Application(client_max_size=_MAX_BODY, middlewares=[_errors])
         app.router.add_post("/v1/chat/completions", self._completion)
+        app.router.add_post("/v1/responses", self._response)
         app.router.add_get("/v1/models", self._models)
         app.router.add_get("/health", self._health)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_CLOSE_SECONDS)
@@ -58,15 +64,24 @@ class Server:
         return runner, runner.addresses[0][1]
 
     async def _completion(self, request: web.Request) -> web.Response:
-        try:
-            body = orjson.loads(await request.read())
-        except orjson.JSONDecodeError as error:
-            raise BadRequest(f"the body is not valid JSON: {error}") from error
+        return _json(self._complete(await _body(request)))
+
+    async def _response(self, request: web.Request) -> web.Response:
+        """There are no seeds in the Responses API: the same prompt is answered anew each time it is asked."""
+        body = await _body(request)
+        asked = chat_request(body)
+        prompt = draw.digest(asked)
+        if len(self._times_asked) >= _MOST_PROMPTS:
+            self._times_asked.clear()
+        self._times_asked[prompt] += 1
+        return _json(response(self._complete({**asked, "seed": self._times_asked[prompt]}), body))
+
+    def _complete(self, body: Any) -> dict[str, Any]:
         answer = reply(body, self._settings)
         prompt = prompt_bytes(body)
         answer["usage"]["prompt_tokens_details"]["cached_tokens"] = self._cache.cached_tokens(prompt)
         self._cache.hold(prompt)
-        return _json(answer)
+        return answer
 
     async def _models(self, _: web.Request) -> web.Response:
         listed = [{"id": name, "object": "model", "created": 0, "owned_by": "stand-in"} for name in models()]
@@ -102,6 +117,13 @@ class Server:
 def start(settings: StandInSettings, port: int = 0) -> Server:
     """Serve a stand-in on the loopback; port 0 takes a free one. Raises UserError where the port is taken."""
     return Server(settings, port)
+
+
+async def _body(request: web.Request) -> Any:
+    try:
+        return orjson.loads(await request.read())
+    except orjson.JSONDecodeError as error:
+        raise BadRequest(f"the body is not valid JSON: {error}") from error
 
 
 @web.middleware

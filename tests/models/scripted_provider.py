@@ -65,6 +65,7 @@ class Asked(NamedTuple):
     raw: bytes
     at: float
     """Loop time."""
+    path: str = ""
 
     @property
     def body(self) -> dict[str, Any]:
@@ -84,7 +85,8 @@ class Provider:
 
     async def __aenter__(self) -> Provider:
         app = web.Application(client_max_size=2**26)
-        app.router.add_post("/v1/chat/completions", self._answer)
+        for path in ("chat/completions", "responses", "messages"):
+            app.router.add_post(f"/v1/{path}", self._answer)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
@@ -97,7 +99,7 @@ class Provider:
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         loop = asyncio.get_running_loop()
-        self.asked.append(Asked(request.headers.copy(), await request.read(), loop.time()))
+        self.asked.append(Asked(request.headers.copy(), await request.read(), loop.time(), request.path))
         answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)

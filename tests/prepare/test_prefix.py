@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from resample.prepare.prefix import make_prefix, wire_message
+from resample.prepare.prefix import has_reasoning, make_prefix, wire_message
 from resample.prepare.truncate import Cut
 from resample.types import Transcript
 
@@ -134,3 +134,20 @@ def test_the_id_depends_on_all_that_a_candidate_is_given_and_on_nothing_else() -
         identity(messages=[{"role": "system", "content": "be long"}, *MESSAGES[1:]]),
     ]
     assert len({identity(), *changed}) == 4
+
+
+@pytest.mark.parametrize(
+    ("kept", "has"),
+    [
+        ({"content": "x"}, False),
+        ({"content": "x", "reasoning_content": ""}, False),
+        ({"content": "x", "reasoning_content": "y"}, True),
+        ({"content": "x", "thinking_blocks": [{"type": "thinking", "thinking": "y"}]}, True),
+        ({"content": [{"type": "text", "text": "x"}]}, False),
+        ({"content": [{"type": "redacted_thinking", "data": "y"}, {"type": "text", "text": "x"}]}, True),
+    ],
+)
+def test_reasoning_that_is_left_out_is_noticed(kept: dict[str, Any], has: bool) -> None:
+    message = {"role": "assistant", **kept}
+    assert has_reasoning(message) is has
+    assert not has_reasoning(wire_message(message))
