@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
 from heapq import heappop, heappush
+from itertools import islice
 from typing import NamedTuple
 
 from resample.judging.shorten import Count, shorten_text
@@ -31,6 +32,12 @@ _FEW = 100
 """Calls of which a word may be in every one, and still be ranked by."""
 _MOST_COUNTS = 50_000
 """Words whose counts are kept."""
+_MOST_RANKINGS = 2_000
+_ALIKE = 8
+"""So many times as many ids as examples are wanted are ranked: others may have made the very same call."""
+_SHORT = 4_096
+_MOST_SHORT = 2_000
+"""Examples of so many characters that are kept in memory."""
 _MOST_OWN = 4
 """Examples of this tool from the transcript itself, before those of others."""
 _FROM_CORPUS = 16
@@ -79,12 +86,15 @@ class Corpus:
         self._bar: dict[str, int] = {}
         """Every call of the tool with an id below is kept, and no other."""
         self._counts: dict[str, int] = {}
+        self._rankings: dict[tuple[str, str, str], list[int]] = {}
+        self._examples: dict[int, Example] = {}
         self._database = sqlite3.connect("")
         self._database.executescript(_SCHEMA)
 
     def add(self, cluster: str, calls: Iterable[tuple[str, str, str]]) -> None:
         """Calls (tool, arguments, output) of a transcript of this cluster; what it already has is kept once."""
-        self._counts.clear()
+        for kept in (self._counts, self._rankings, self._examples):
+            kept.clear()
         with self._database:
             for tool, arguments, output in calls:
                 texts = (cluster, tool, shorten_text(arguments, _MOST_KEPT, len), shorten_text(output, _MOST_KEPT, len))
@@ -96,7 +106,7 @@ class Corpus:
         First those of the tool, best first: with words of these arguments, then without; then other tools' with words.
         """
         found: set[Example] = set()
-        for name in self._ranked(tool, arguments, cluster):
+        for name in self._ranked(tool, arguments, cluster, _ALIKE * limit):
             if len(found) >= limit:
                 return
             if (example := self._example(name)) not in found:
@@ -126,10 +136,18 @@ class Corpus:
         self._database.execute("DELETE FROM words WHERE rowid = ?", (name,))
         self._database.execute("DELETE FROM calls WHERE id = ?", (name,))
 
-    def _ranked(self, tool: str, arguments: str, cluster: str) -> Iterator[int]:
-        """The ids, best first; some come twice. Found as far as they are asked for."""
-        theirs, mine = _bytes(cluster), _bytes(tool)
+    def _ranked(self, tool: str, arguments: str, cluster: str, most: int) -> list[int]:
+        """The ids, best first; some come twice. Kept, as rollouts of one prefix ask for much the same."""
         query = " OR ".join(f'"{word}"' for word in self._telling(arguments))
+        key = (tool, query, cluster)
+        if key not in self._rankings:
+            if len(self._rankings) >= _MOST_RANKINGS:
+                self._rankings.clear()
+            self._rankings[key] = list(islice(self._matching(*key), most))
+        return self._rankings[key]
+
+    def _matching(self, tool: str, query: str, cluster: str) -> Iterator[int]:
+        theirs, mine = _bytes(cluster), _bytes(tool)
         ask = self._database.execute
         if query:
             yield from (name for (name,) in ask(_MATCHING, (query, theirs, mine, True)))
@@ -160,9 +178,16 @@ class Corpus:
         return count
 
     def _example(self, name: int) -> Example:
+        if name in self._examples:
+            return self._examples[name]
         row = self._database.execute("SELECT tool, arguments, output FROM calls WHERE id = ?", (name,)).fetchone()
         tool, arguments, output = (part.decode("utf-8", "surrogatepass") for part in row)
-        return Example(tool, arguments, output, own=False)
+        example = Example(tool, arguments, output, own=False)
+        if len(arguments) + len(output) <= _SHORT:
+            if len(self._examples) >= _MOST_SHORT:
+                self._examples.clear()
+            self._examples[name] = example
+        return example
 
 
 def pick(
