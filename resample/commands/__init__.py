@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NamedTuple, TextIO
+from typing import Any, NamedTuple, TextIO, TypeVar
+
+T = TypeVar("T")
 
 
 class Interrupted(SystemExit):
@@ -31,6 +33,17 @@ def progress_bar(wanted: bool, unit: str) -> Iterator[Any]:
     shown = wanted and sys.stderr is not None and sys.stderr.isatty()
     with tqdm(unit=unit, disable=not shown, dynamic_ncols=True, file=sys.stderr) as bar:
         yield bar
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Run it on an event loop: uvloop's, where that is installed."""
+    import asyncio
+
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
 
 
 def say(text: str) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resample.commands import Invocation, progress_bar, say, warn
+from resample.commands import Invocation, progress_bar, run_loop, say, warn
 from resample.types import Exit, UserError
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def perform(config: Any, invocation: Invocation) -> int:
     if settings.out is not None and not Path(settings.out).parent.is_dir():
         raise UserError(f"out={settings.out}: there is no folder {Path(settings.out).parent}")
     with tempfile.TemporaryDirectory() as folder:
-        result = asyncio.run(_measure(settings, Path(folder)))
+        result = run_loop(_measure(settings, Path(folder)))
     if roles := result.get("standin"):
         say(f"STAND-IN: {', '.join(roles)} played by rule, not by a model. Only what needs no model counts.\n")
     say("\n\n".join(_table(name, measured) for name, measured in result.items() if name in _SHARES))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resample.commands import Invocation, progress_bar, say, warn
+from resample.commands import Invocation, progress_bar, run_loop, say, warn
 from resample.commands.dry_run import dry_run
 from resample.commands.interruption import Interruption
 from resample.commands.preview import show
@@ -150,7 +150,7 @@ class _Run:
             self._store.put("started", datetime.now(UTC).isoformat(timespec="seconds"))
         self._store.put("ending", "")
         try:
-            ending = asyncio.run(self._work())
+            ending = run_loop(self._work())
         except (UserError, StoreFailed) as error:
             with suppress(StoreFailed):
                 self._finish(str(error))

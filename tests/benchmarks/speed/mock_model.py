@@ -35,8 +35,10 @@ class Counts:
 class Model:
     """All that connections share."""
 
-    def __init__(self, latency: float, capacity: int) -> None:
+    def __init__(self, latency: float, capacity: int, calls: int = TOOL_CALLS) -> None:
+        """`calls` of a tool are made in each turn."""
         self.latency = latency
+        self.calls = calls
         self.cache = PromptCache(capacity) if capacity else None
         self.counts: dict[str, Counts] = defaultdict(Counts)
         self.in_flight = 0
@@ -69,7 +71,7 @@ class Model:
             message["content"] = VERDICT
         elif request["model"] == "simulator":
             message["content"] = OUTPUT
-        elif (made := _calls_made(request["messages"])) < TOOL_CALLS:
+        elif (made := _calls_made(request["messages"])) < self.calls:
             arguments = orjson.dumps({"url": f"https://example.com/{made}", "seed": request.get("seed")}).decode()
             function = {"name": "fetch", "arguments": arguments}
             message["content"] = "I look at the next page."
@@ -174,9 +176,8 @@ def _length(head: bytes) -> int:
     return 0
 
 
-async def _serve(port: int, latency: float, capacity: int) -> None:
+async def _serve(port: int, model: Model) -> None:
     loop = asyncio.get_running_loop()
-    model = Model(latency, capacity)
     server = await loop.create_server(lambda: Connection(model, loop), "127.0.0.1", port, backlog=4096)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
@@ -188,6 +189,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--latency", type=float, default=0.0, help="seconds")
     parser.add_argument("--cache", type=int, default=2_000_000, help="prefixes held; 0: no cache")
+    parser.add_argument("--calls", type=int, default=TOOL_CALLS, help="tool calls of a turn")
     parser.add_argument("--core", type=int, default=None)
     arguments = parser.parse_args()
     if arguments.core is not None:
@@ -198,7 +200,7 @@ def main() -> None:
         run: Any = uvloop.run
     except ImportError:
         run = asyncio.run
-    run(_serve(arguments.port, arguments.latency, arguments.cache))
+    run(_serve(arguments.port, Model(arguments.latency, arguments.cache, arguments.calls)))
 
 
 if __name__ == "__main__":
