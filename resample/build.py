@@ -198,7 +198,8 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
         _count_spent(store, models, common.budget)
         guess = outlook(plan, store).turn(prices(plan)) if common.budget.limited else None
         journalled: dict[Role, ChatModel] = {
-            role: JournalledModel(model, store, config.seed, progress.paid) for role, model in models.items()
+            role: JournalledModel(model, store, config.seed, progress.paid, once=_draws_nothing(role, plan))
+            for role, model in models.items()
         }
         engine = _engine(plan, store, journalled, progress, places, TurnBudget(common.budget, guess))
         if plan.config.preflight and engine.left:
@@ -210,6 +211,11 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
                 await each.close()
         if server is not None:
             server.close()
+
+
+def _draws_nothing(role: Role, plan: Plan) -> bool:
+    """Is the simulator's model asked to answer without drawing? Then the same call in the same state is asked once."""
+    return role is Role.SIMULATOR and plan.roles[role].params.get("temperature") == 0
 
 
 def prices(plan: Plan) -> dict[Role, Price | None]:

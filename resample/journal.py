@@ -7,9 +7,11 @@ a request derives from the run's seed, the prefix, the sample, the step and the 
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,7 +21,10 @@ import orjson
 from resample.models.wire import parse_reply
 from resample.seeds import derive
 from resample.store import Store, StoredReply
-from resample.types import ChatModel, ChatRequest, ModelError, Reply, RolloutKey, Usage
+from resample.types import ChatModel, ChatRequest, Fault, ModelError, Reply, RolloutKey, Usage
+
+_MOST_ANSWERS = 5_000
+"""Answers that are kept for other rollouts; those of one prefix are played at about the same time."""
 
 
 class _Entry(NamedTuple):
@@ -55,23 +60,62 @@ class JournalledModel:
     """A ChatModel whose answers are kept."""
 
     def __init__(
-        self, model: ChatModel, store: Store, seed: int, paid: Callable[[Usage], None] = lambda usage: None
+        self,
+        model: ChatModel,
+        store: Store,
+        seed: int,
+        paid: Callable[[Usage], None] = lambda usage: None,
+        *,
+        once: bool = False,
     ) -> None:
-        """`paid` hears of the usage of every new reply."""
+        """`paid` hears of the usage of every new reply.
+
+        With `once` the same request is made once per prefix, whichever rollouts make it: for a model that answers
+        without drawing.
+        """
         self._model = model
         self._store = store
         self._seed = seed
         self._paid = paid
+        self._once = once
+        self._answers: OrderedDict[tuple[str, str], asyncio.Future[Reply]] = OrderedDict()
+        """With `once`, by prefix and content: the late ones, and those under way."""
 
     async def complete(self, request: ChatRequest) -> Reply:
         """The journalled reply of this very request, or a new one."""
         entry = _entry.get()
         content = content_hash(request)
         if stored := entry.served.get(content):
-            reply = parse_reply(stored.raw)
-            return replace(reply, usage=stored.usage, seconds=stored.seconds, retries=stored.retries)
-        key = entry.key
+            return _served(stored)
         again = entry.retired.get(content, 0)
+        if self._once and not again:
+            return await self._ask_once(entry, content, request)
+        return await self._ask(entry, content, request, again)
+
+    async def _ask_once(self, entry: _Entry, content: str, request: ChatRequest) -> Reply:
+        """What another rollout of the prefix was answered, or is about to be; a new reply where nobody asked."""
+        name = (entry.key.prefix, content)
+        while (answer := self._answers.get(name)) is not None:
+            with suppress(ModelError):  # then this one asks
+                return await asyncio.shield(answer)
+            if self._answers.get(name) is answer:
+                del self._answers[name]
+        answer = self._answers[name] = asyncio.get_running_loop().create_future()
+        try:
+            stored = self._store.reply_to(entry.key.prefix, content)
+            reply = _served(stored) if stored else await self._ask(entry, content, request, 0)
+        except BaseException as error:
+            del self._answers[name]
+            answer.set_exception(error if isinstance(error, ModelError) else _NotAnswered())
+            answer.exception()  # looked at, also where nobody waits
+            raise
+        answer.set_result(reply)
+        if len(self._answers) > _MOST_ANSWERS:
+            self._answers.popitem(last=False)
+        return reply
+
+    async def _ask(self, entry: _Entry, content: str, request: ChatRequest, again: int) -> Reply:
+        key = entry.key
         parts = (key.prefix, key.sample, request.step, request.role, *([again] if again else []))
         seeded = replace(request, seed=derive(self._seed, *parts))
         try:
@@ -90,6 +134,18 @@ class JournalledModel:
     async def close(self) -> None:
         """Close the model."""
         await self._model.close()
+
+
+class _NotAnswered(ModelError):
+    """Who was to ask was stopped."""
+
+    def __init__(self) -> None:
+        super().__init__(Fault.UNAVAILABLE, "not answered")
+
+
+def _served(stored: StoredReply) -> Reply:
+    reply = parse_reply(stored.raw)
+    return replace(reply, usage=stored.usage, seconds=stored.seconds, retries=stored.retries)
 
 
 def _wire_form(reply: Reply) -> bytes:

@@ -46,6 +46,8 @@ _SCHEMA = Path(__file__).with_name("schema.sql")
 _MAX_BACKLOG = 5000
 
 
+_REPLY = "raw, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd, estimated, seconds, retries"
+"""The columns of an answered call."""
 _ACTING = (StopReason.TERMINAL_TOOL, StopReason.MAX_STEPS)
 """A turn that ended so made a call, also where calls are written as text."""
 
@@ -306,20 +308,39 @@ class Store(IndexTables):
     def replies(self, key: RolloutKey) -> tuple[dict[str, StoredReply], dict[str, int]]:
         """The journal of one rollout: by content hash the reply to serve, and how many were retired."""
         rows = self._db.execute(
-            "SELECT content, retired, raw, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd,"
-            " estimated, seconds, retries FROM requests WHERE (prefix, arm, sample) = (?, ?, ?)",
+            f"SELECT content, retired, {_REPLY} FROM requests WHERE (prefix, arm, sample) = (?, ?, ?)",
             key,
         )
         served: dict[str, StoredReply] = {}
         retired: dict[str, int] = {}
-        for content, is_retired, raw, *rest in rows:
+        for content, is_retired, *reply in rows:
             if is_retired:
                 retired[content] = retired.get(content, 0) + 1
             else:
-                prompt, cached, completion, reasoning, usd, estimated, seconds, retries = rest
-                usage = Usage(prompt, cached, completion, reasoning, usd, bool(estimated))
-                served[content] = StoredReply(self._unzip.decompress(raw), usage, seconds, retries)
+                served[content] = self._stored_reply(*reply)
         return served, retired
+
+    def reply_to(self, prefix: str, content: str) -> StoredReply | None:
+        """What any rollout of a prefix was answered to this very request."""
+        row = self._db.execute(
+            f"SELECT {_REPLY} FROM requests WHERE prefix = ? AND content = ? AND NOT retired LIMIT 1", (prefix, content)
+        ).fetchone()
+        return None if row is None else self._stored_reply(*row)
+
+    def _stored_reply(
+        self,
+        raw: bytes,
+        prompt: int,
+        cached: int,
+        completion: int,
+        reasoning: int,
+        usd: float | None,
+        estimated: int,
+        seconds: float,
+        retries: int,
+    ) -> StoredReply:
+        usage = Usage(prompt, cached, completion, reasoning, usd, bool(estimated))
+        return StoredReply(self._unzip.decompress(raw), usage, seconds, retries)
 
     def retire(self, key: RolloutKey, role: str, *, last_only: bool) -> None:
         """Serve these replies no more: they were of no use. What they cost still counts."""
