@@ -168,6 +168,9 @@ class Engine:
         self._budget = budget or TurnBudget(Budget())
         self._places = places or Places(settings.concurrency)
         self._schedule = Schedule(self._groups(), warm=settings.warm)
+        self._turns: set[asyncio.Task[None]] = set()
+        self._error: BaseException | None = None
+        """What ended a turn that should have ended otherwise, and so ends the run."""
         self._wake = asyncio.Event()
         """Set when there may be something to begin, or a turn has ended."""
         self._places.changed = self._wake.set
@@ -177,38 +180,47 @@ class Engine:
         """Work until nothing is left, or something stops it. Everything finished is committed on return."""
         self._progress.planned = self.left
         self._progress.changed(self._progress)
-        turns: set[asyncio.Task[None]] = set()
         try:
             while True:
-                await self._begin(turns)
-                if not turns:
+                await self._begin()
+                if self._error is not None:
+                    raise self._error
+                if not self._turns:
                     return self._stopping or Ending.FINISHED
                 await self._wake.wait()
                 self._wake.clear()
-                for turn in [turn for turn in turns if turn.done()]:
-                    turns.remove(turn)
-                    turn.result()
         finally:
+            turns = list(self._turns)
             for turn in turns:
                 turn.cancel()
             await asyncio.gather(*turns, return_exceptions=True)
             await self._store.flush()
 
-    async def _begin(self, turns: set[asyncio.Task[None]]) -> None:
+    async def _begin(self) -> None:
         """Begin as many turns as there are places for."""
-        while self._stopping is None and self._places.free > 0 and (work := self._schedule.peek()) is not None:
+        while self._goes_on and self._places.free > 0 and (work := self._schedule.peek()) is not None:
             played = work.rollout is None
             if not self._budget.fits(played):
-                if not turns:
+                if not self._turns:
                     self._stopping = Ending.BUDGET
                 return  # those at work may turn out cheaper
             self._schedule.pop()
             self._budget.begin(played)
             self._places.take()
             turn = asyncio.create_task(self._turn(work))
-            turns.add(turn)
-            turn.add_done_callback(lambda _: self._wake.set())
+            self._turns.add(turn)
+            turn.add_done_callback(self._ended)
             await asyncio.sleep(0)  # let it ask, and let answers in: opening a prefix takes its time
+
+    @property
+    def _goes_on(self) -> bool:
+        return self._stopping is None and self._error is None
+
+    def _ended(self, turn: asyncio.Task[None]) -> None:
+        self._turns.discard(turn)
+        if not turn.cancelled():
+            self._error = self._error or turn.exception()
+        self._wake.set()
 
     # -- the plan, minus what is stored -------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -44,6 +45,7 @@ SCHEMA_VERSION = 5
 FILE = "run.sqlite"
 _SCHEMA = Path(__file__).with_name("schema.sql")
 _MAX_BACKLOG = 5000
+_MOST_TEXTS = 10_000
 
 
 _REPLY = "raw, prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens, usd, estimated, seconds, retries"
@@ -90,7 +92,8 @@ class Store(IndexTables):
         super().__init__(directory, sqlite3.connect(path, isolation_level=None) if lock is not None else _look_at(path))
         self._lock = lock
         self._writer = Writer(path) if lock is not None else None
-        self._known_texts: set[str] = set()
+        self._known_texts: OrderedDict[str, None] = OrderedDict()
+        """Hashes of the texts that were written of late."""
         self._zip = zstandard.ZstdCompressor(level=3)
         self._unzip = zstandard.ZstdDecompressor()
 
@@ -297,13 +300,16 @@ class Store(IndexTables):
         self._writing.write(f"INSERT INTO failures VALUES ({marks(10)})", values)
 
     def _put_text(self, digest: str, message: Message) -> None:
-        if digest not in self._known_texts:
-            self._writing.write(
-                "INSERT OR IGNORE INTO texts VALUES (?, ?)",
-                lambda: (digest, self._zip.compress(orjson.dumps(message))),
-            )
-            if len(self._known_texts) < 100_000:
-                self._known_texts.add(digest)
+        if digest in self._known_texts:
+            self._known_texts.move_to_end(digest)
+            return
+        self._writing.write(
+            "INSERT OR IGNORE INTO texts VALUES (?, ?)",
+            lambda: (digest, self._zip.compress(orjson.dumps(message))),
+        )
+        self._known_texts[digest] = None
+        if len(self._known_texts) > _MOST_TEXTS:
+            self._known_texts.popitem(last=False)
 
     def replies(self, key: RolloutKey) -> tuple[dict[str, StoredReply], dict[str, int]]:
         """The journal of one rollout: by content hash the reply to serve, and how many were retired."""

@@ -14,7 +14,7 @@ LEAST_BYTES = 4096
 """No provider holds less than 1,024 tokens."""
 LIFETIME = 270.0
 """Seconds after its last use for which a prefix counts as held: the least that providers promise is five minutes."""
-_MOST = 100_000
+_MOST = 10_000
 """Prefixes that are remembered; the least recent are forgotten, and at worst asked over alone once more."""
 
 Away = Callable[[], AbstractContextManager[None]]
@@ -37,7 +37,7 @@ class Warmth:
         if len(request.prefix.wire) + len(request.tools.wire) < LEAST_BYTES:
             yield
             return
-        key = request.prefix.digest + request.tools.digest
+        key = request.prefix.digest[:16] + request.tools.digest[:16]
         while not self._is_warm(key):
             first = self._asked.get(key)
             if first is None:
