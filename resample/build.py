@@ -476,6 +476,8 @@ def _plug_in(role: str, model: configs.Model, given: Mapping[str, Any]) -> Any:
     arguments = {name: value for name, value in given.items() if name in wanted}
     try:
         return _resolve(model._target_)(**arguments, **model.options)
+    except UserError:
+        raise  # it says by itself what was wrong
     except (Exception, SystemExit) as error:  # anybody's code
         raise UserError(
             f"{role}._target_={model._target_}: cannot be made: {type(error).__name__}: {error}"

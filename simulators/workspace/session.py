@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from resample.types import Message, Prefix, Source, ToolCall, ToolOutput
+from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, UserError
 from simulators.base import may_have_run, never_ran, recorded_turns
 from simulators.files import SOMEWHERE
 from simulators.workspace.forms import Forms, Library
@@ -29,7 +29,10 @@ class Workspace:
         """The environment at the cut."""
         library = None if self._library is None else self._library()
         world = world_of(prefix, library)
-        snapshot = self._snapshots.of(prefix.workspace)
+        try:
+            snapshot = self._snapshots.of(prefix.workspace)
+        except UserError as error:
+            raise UserError(f"transcript {prefix.transcript}: {error}") from None
         if snapshot is not None:
             root = snapshot.root or world.shell.cwd or SOMEWHERE
             world.files = world.files.on(base_of(snapshot, root), root)
