@@ -13,6 +13,7 @@ from builders import BASH, USER, ScriptedModel, acting, output, prefix_of, sayin
 
 from resample.types import ChatRequest, Message
 from simulators.fidelity import Case, Settings, measure
+from simulators.recorded import Recorded
 from simulators.workspace.snapshots import Snapshots
 
 TOOLS = [BASH, tool("Read", file_path="string"), tool("TodoWrite", todos="array")]
@@ -65,6 +66,42 @@ def test_reconstruction_counts_answers_right_ones_and_wrong_ones():
     assert (result["with_wrong"], result["transcripts"], result["declined"]) == (1, 2, 1)
     assert result["right_one_sided"] == pytest.approx(0.1354, abs=1e-4)  # of 3, 1 wrong
     assert result["by_source"] == {"workspace": 3}
+
+
+def test_each_wrong_call_is_shown_around_its_first_difference():
+    long = f"{'same ' * 1000}%s{' rest' * 1000}"
+    read: Made = ("bash", {"command": "ls -R"}, long % "THEN")
+    cases = [
+        case(TODO, TODO, (TODO[0], TODO[1], "Something else."), transcript="a"),
+        case(LS, (LS[0], LS[1], "b.txt"), transcript="b"),
+        case(read, (read[0], read[1], long % "NOW"), transcript="c"),
+    ]
+    wrong = measured("reconstruction", *cases)["wrong_calls"]
+    assert wrong[0] == {
+        "transcript": "a",
+        "format": "made_up",
+        "number": 3,
+        "call": {"name": "TodoWrite", "arguments": '{"todos":[]}'},
+        "differs_at": 0,
+        "given": "Todos have been modified.",
+        "real": "Something else.",
+    }
+    assert [(each["transcript"], each["number"], each["differs_at"]) for each in wrong[1:]] == [
+        ("b", 2, 0),
+        ("c", 2, 5000),
+    ]
+    assert "same THEN rest" in wrong[2]["given"]
+    assert "same NOW rest" in wrong[2]["real"]
+    assert max(map(len, (wrong[2]["given"], wrong[2]["real"]))) == 2000
+
+
+def test_each_call_that_did_not_get_its_output_back_is_shown(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("simulators.fidelity.Recorded", lambda: Recorded(original=False))
+    result = measured("identity", case(LS, LS, (LS[0], LS[1], "b.txt")))
+    assert (result["calls"], result["matched"]) == (3, 1)
+    shown = [(each["number"], each["given"], each["real"]) for each in result["unmatched_calls"]]
+    assert shown == [(1, None, "a.txt"), (3, "a.txt", "b.txt")]
+    assert "unmatched_calls" not in measured("reconstruction", case(LS))
 
 
 def test_a_form_that_two_other_transcripts_show_is_known_from_the_start():
