@@ -328,7 +328,7 @@ def case_of(indexed: Indexed) -> Case:
     transcript = load(indexed)
     tools = orjson.loads(indexed.toolset) if indexed.toolset else []
     prefix, original = make_prefix(transcript, Cut(indexed.cut, indexed.cut_end), tools)
-    return prefix, original, str(transcript.metadata.get("source") or "canonical")
+    return prefix, original, prefix.source
 
 
 def _sampled(plan: Plan, store: Store, models: Mapping[Role, ChatModel]) -> Callable[[], Awaitable[None]]:

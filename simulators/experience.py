@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import islice
@@ -31,20 +32,19 @@ class Experience:
         """The calls."""
         return self._read[0]
 
-    @property
-    def library(self) -> Library:
-        """The forms."""
-        return self._read[1]
+    def library(self, source: str) -> Library:
+        """The forms that transcripts of this source show: tools of one name differ from harness to harness."""
+        return self._read[1][source]
 
     @cached_property
-    def _read(self) -> tuple[Corpus, Library]:
-        corpus, library = Corpus(), Library()
+    def _read(self) -> tuple[Corpus, defaultdict[str, Library]]:
+        corpus, libraries = Corpus(), defaultdict[str, Library](Library)
         for prefix, original in islice(self._turns(), MOST):
             world = World(cwd=prefix.cwd)
             window_of(world, prefix.messages.items)
             calls = recorded_calls(prefix, [*prefix.messages.items, *original])
             for call, output in calls:
                 world.observe(call, output)
-            library.add(prefix.cluster, world.forms)
+            libraries[prefix.source].add(prefix.cluster, world.forms)
             corpus.add(prefix.cluster, [(call.name, call.arguments, text) for call, text in calls if text is not None])
-        return corpus, library
+        return corpus, libraries

@@ -127,7 +127,7 @@ def standard_ladder(
     from simulators.trouble import Trouble, Troubled
 
     experience = None if others is None else Experience(others)
-    library, corpus = (None, None) if experience is None else (lambda: experience.library, lambda: experience.corpus)
+    library, corpus = (None, None) if experience is None else (experience.library, lambda: experience.corpus)
     standard = Standard(
         Recorded(),
         Workspace(library, Snapshots(workspace, workspaces_in)),

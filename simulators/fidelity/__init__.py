@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from resample.types import ChatModel
-from simulators.experience import Experience, Turns
+from simulators.experience import MOST, Experience, Turns
 from simulators.fidelity.cases import Case
 from simulators.fidelity.discriminator import Settings, discriminate
 from simulators.fidelity.replayed import evidence, identity, reconstruction
@@ -33,8 +34,8 @@ async def measure(
 
     `others` reads the transcripts that serve as examples; by default those of the cases.
     """
-    experience = Experience(others or (lambda: [(case.prefix, case.original) for case in cases]))
-    workspace = Workspace(lambda: experience.library, snapshots)
+    experience = Experience(others or (lambda: [(case.prefix, case.original) for case in _examples(cases)]))
+    workspace = Workspace(experience.library, snapshots)
 
     def written(model: ChatModel | None) -> LLMSimulator:
         return LLMSimulator(_Silent() if model is None else model, settings.seed, corpus=lambda: experience.corpus)
@@ -52,6 +53,17 @@ async def measure(
                 assert judge is not None
                 result[name] = await discriminate(cases, workspace, written(simulator), judge, settings, progress)
     return result
+
+
+def _examples(cases: Sequence[Case]) -> list[Case]:
+    """As many of each format, where it has them: or else the files read first would leave no room for the others."""
+    seen: Counter[str] = Counter()
+    ranks = []
+    for case in cases:
+        ranks.append(seen[case.format])
+        seen[case.format] += 1
+    first = sorted(range(len(cases)), key=ranks.__getitem__)[:MOST]
+    return [cases[at] for at in sorted(first)]
 
 
 class _Silent:

@@ -15,9 +15,12 @@ from simulators.workspace.world import World
 
 
 class Workspace:
-    """Answers from the files and forms that the prefix has shown, and the forms that other transcripts have."""
+    """Answers from the files and forms that the prefix has shown, and the forms that other transcripts have.
 
-    def __init__(self, library: Callable[[], Library] | None = None, snapshots: Snapshots | None = None) -> None:
+    `library` has those of a source.
+    """
+
+    def __init__(self, library: Callable[[str], Library] | None = None, snapshots: Snapshots | None = None) -> None:
         self._library = library
         self._snapshots = snapshots or Snapshots()
 
@@ -27,7 +30,7 @@ class Workspace:
 
     def _world(self, prefix: Prefix) -> World:
         """The environment at the cut."""
-        library = None if self._library is None else self._library()
+        library = None if self._library is None else self._library(prefix.source)
         world = world_of(prefix, library)
         try:
             snapshot = self._snapshots.of(prefix.workspace)

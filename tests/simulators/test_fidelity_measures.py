@@ -110,6 +110,18 @@ def test_a_form_that_two_other_transcripts_show_is_known_from_the_start():
     assert measured("reconstruction", *cases[:2])["answered"] == 0, "one other is not enough"
 
 
+def test_other_formats_that_stand_beside_change_no_form(monkeypatch: pytest.MonkeyPatch):
+    cases = [case(TODO, transcript=name) for name in "abc"]
+    other: Made = (TODO[0], TODO[1], "Noted by another harness.")
+    others = [case(other, transcript=f"x{number}")._replace(format="another") for number in range(6)]
+    others = [each._replace(prefix=replace(each.prefix, source="another", derived={})) for each in others]
+    both = measured("reconstruction", *others, *cases)
+    assert (both["right"], both["wrong"]) == (9, 0), "tools of one name differ from harness to harness"
+    monkeypatch.setattr("simulators.fidelity.MOST", 6)
+    few = measured("reconstruction", *others, *cases)["by_format"]
+    assert few["made_up"]["right"] == 3, "the examples are as many of each format"
+
+
 def test_evidence_counts_the_lines_of_an_output_that_stand_in_the_prompt():
     before = [
         acting(tool_call("bash", {"command": "cat notes"}, "b1")),
