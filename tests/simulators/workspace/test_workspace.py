@@ -146,6 +146,18 @@ EDIT_OLD = ("Edit", {"file_path": "/repo/old.txt", "old_string": "line 3\n", "ne
     ("before", "calls"),
     [
         pytest.param(BEFORE, [("Read", {"file_path": "/repo/never.txt"})], id="never seen"),
+        pytest.param(
+            shown(
+                ("Read", {"file_path": "/a"}, "the content"),
+                (
+                    "Read",
+                    {"file_path": "/b"},
+                    f"</function_error>\n{'Refused, for this reason. ' * 40}</function_error>",
+                ),
+            ),
+            [("Read", {"file_path": "/b"})],
+            id="a long error is no content",
+        ),
         pytest.param(BEFORE, [("bash", {"command": "./run.sh"}), READ_OLD], id="after a command that may do anything"),
         pytest.param(BEFORE, [("bash", {"command": "git checkout main"}), READ_OLD], id="after a checkout"),
         pytest.param(
