@@ -129,7 +129,7 @@ def standard_ladder(
     experience = None if others is None else Experience(others)
     library, corpus = (None, None) if experience is None else (experience.library, lambda: experience.corpus)
     standard = Standard(
-        Recorded(),
+        Recorded() if experience is None else Recorded(others=experience.repeats),
         Workspace(library, Snapshots(workspace, workspaces_in)),
         LLMSimulator(model, seed, room, count, corpus),
         original,

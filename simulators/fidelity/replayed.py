@@ -48,7 +48,7 @@ async def identity(cases: Iterable[Case], simulator: ToolSimulator) -> dict[str,
     return tally.result(unmatched_calls=unmatched)
 
 
-async def reconstruction(cases: Iterable[Case], workspace: Workspace) -> dict[str, Any]:
+async def reconstruction(cases: Iterable[Case], recorded: Recorded, workspace: Workspace) -> dict[str, Any]:
     """Of the calls that have a recorded output: those answered without it and without a model, and if they are right.
 
     A wrong certain answer is worse than none: `wrong` is the number to look at, and `with_wrong` the transcripts that
@@ -64,7 +64,7 @@ async def reconstruction(cases: Iterable[Case], workspace: Workspace) -> dict[st
     sources: Counter[str] = Counter()
     declined = 0
     wrong: list[dict[str, Any]] = []
-    ladder = Ladder([Recorded(original=False), workspace])
+    ladder = Ladder([recorded, workspace])
     for case in cases:
         session = ladder.open(case.prefix, (), 0)
         for number, (call, real) in enumerate(case.calls, start=1):
@@ -89,13 +89,15 @@ async def reconstruction(cases: Iterable[Case], workspace: Workspace) -> dict[st
     return result | {"right_one_sided": low}
 
 
-async def evidence(cases: Iterable[Case], workspace: Workspace, written: LLMSimulator) -> dict[str, Any]:
+async def evidence(
+    cases: Iterable[Case], recorded: Recorded, workspace: Workspace, written: LLMSimulator
+) -> dict[str, Any]:
     """Of the distinct lines of the outputs that are left to the model, those that stand somewhere in its prompt.
 
     Lines of at least 8 characters, not contained in the call itself.
     """
     tally = Tally("calls", "lines", "found", shares={"share": ("found", "lines")})
-    standard = Standard(Recorded(original=False), workspace, written)
+    standard = Standard(recorded, workspace, written)
     for case in cases:
         session = standard.open(case.prefix, (), 0)
         *truer, model = session.sessions

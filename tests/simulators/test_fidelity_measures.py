@@ -13,6 +13,8 @@ from builders import BASH, USER, ScriptedModel, acting, output, prefix_of, sayin
 
 from resample.types import ChatRequest, Message
 from simulators.fidelity import Case, Settings, measure
+from simulators.fidelity.replayed import identity
+from simulators.ladder import Ladder
 from simulators.recorded import Recorded
 from simulators.workspace.snapshots import Snapshots
 
@@ -95,13 +97,12 @@ def test_each_wrong_call_is_shown_around_its_first_difference():
     assert max(map(len, (wrong[2]["given"], wrong[2]["real"]))) == 2000
 
 
-def test_each_call_that_did_not_get_its_output_back_is_shown(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("simulators.fidelity.Recorded", lambda: Recorded(original=False))
-    result = measured("identity", case(LS, LS, (LS[0], LS[1], "b.txt")))
+def test_each_call_that_did_not_get_its_output_back_is_shown():
+    cases = [case(LS, LS, (LS[0], LS[1], "b.txt"))]
+    result = asyncio.run(identity(cases, Ladder([Recorded(original=False)])))
     assert (result["calls"], result["matched"]) == (3, 1)
     shown = [(each["number"], each["given"], each["real"]) for each in result["unmatched_calls"]]
     assert shown == [(1, None, "a.txt"), (3, "a.txt", "b.txt")]
-    assert "unmatched_calls" not in measured("reconstruction", case(LS))
 
 
 def test_a_form_that_two_other_transcripts_show_is_known_from_the_start():
@@ -117,9 +118,22 @@ def test_other_formats_that_stand_beside_change_no_form(monkeypatch: pytest.Monk
     others = [each._replace(prefix=replace(each.prefix, source="another", derived={})) for each in others]
     both = measured("reconstruction", *others, *cases)
     assert (both["right"], both["wrong"]) == (9, 0), "tools of one name differ from harness to harness"
-    monkeypatch.setattr("simulators.fidelity.MOST", 6)
+    monkeypatch.setattr("simulators.experience.MOST", 6)
     few = measured("reconstruction", *others, *cases)["by_format"]
     assert few["made_up"]["right"] == 3, "the examples are as many of each format"
+
+
+GET: Made = ("get_user", {"id": 1}, "Ann")
+
+
+def test_a_service_is_taken_to_repeat_itself_where_two_other_clusters_show_it_and_none_the_contrary():
+    steady = [case(GET, GET, transcript=name) for name in "abc"]
+    result = measured("reconstruction", *steady)
+    assert (result["answered"], result["right"]) == (3, 3)
+    assert measured("reconstruction", *steady[:2])["answered"] == 0, "one other is not enough"
+    fickle = case(GET, (*GET[:2], "Annie"), transcript="d")
+    assert measured("reconstruction", *steady, fickle)["wrong"] == 1, "that one's own turn is not known to itself"
+    assert measured("reconstruction", *steady, fickle)["answered"] == 1
 
 
 def test_evidence_counts_the_lines_of_an_output_that_stand_in_the_prompt():

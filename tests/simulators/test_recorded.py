@@ -12,7 +12,7 @@ from builders import BASH, USER, acting, output, prefix_of, saying, tool, tool_c
 from resample.actions import style
 from resample.types import Message, Source, ToolCall, ToolOutput
 from simulators.base import Unknown
-from simulators.recorded import Recorded
+from simulators.recorded import Recorded, Repeats
 
 TOOLS = [
     BASH,
@@ -47,13 +47,18 @@ def call(name: str, arguments: Any) -> ToolCall:
 
 
 def answers(
-    calls: Sequence[Made], *, original: Sequence[Message] = (), before: Sequence[Message] = (), said: str = "went on"
+    calls: Sequence[Made],
+    *,
+    original: Sequence[Message] = (),
+    before: Sequence[Message] = (),
+    said: str = "went on",
+    others: Sequence[Repeats] = (),
 ) -> list[str | None]:
     """What each call is answered; None where nothing can be served: then the environment said `said`."""
     prefix = prefix_of(USER, *before, USER, tools=TOOLS) if before else prefix_of(USER, tools=TOOLS)
 
     async def ask() -> list[str | None]:
-        session = Recorded().open(prefix, original, 1)
+        session = Recorded(others=lambda prefix: others).open(prefix, original, 1)
         given: list[str | None] = []
         for each in calls:
             try:
@@ -139,6 +144,26 @@ def test_another_call(one: Made, other: Made):
 def test_identity():
     made = [LS, WRITE_A, DATE, READ, UNKNOWN_COMMAND, READ, DATE, DATE, BOOK, BOOK, USER_1, TODO, TODO]
     assert answers(made, original=turn(*made)) == [f"output {number}" for number in range(1, len(made) + 1)]
+
+
+SAME, DIFFERENT = Repeats(same=1), Repeats(different=1)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        pytest.param([], None, id="nothing is known"),
+        pytest.param([SAME, Repeats()], None, id="one cluster is not enough"),
+        pytest.param([SAME, SAME], "output 1", id="two show it"),
+        pytest.param([SAME, SAME, DIFFERENT], None, id="one shows the contrary"),
+    ],
+)
+def test_what_a_service_said_before_the_cut_is_said_again_only_where_it_is_seen_to_repeat_itself(
+    others: list[Repeats], expected: str | None
+):
+    assert answers([USER_1], before=turn(USER_1), others=others) == [expected]
+    assert answers([USER_1, USER_1], others=others) == [None, "went on"], "what was answered here is said again here"
+    assert answers([USER_1], original=turn(USER_1), others=others) == ["output 1"], "and so is what was recorded"
 
 
 def test_a_failed_edit_has_changed_nothing():
