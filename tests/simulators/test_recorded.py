@@ -25,7 +25,7 @@ TOOLS = [
 ]
 Made = tuple[str, Any]
 
-LS, RM, DATE, BUILD = (("bash", {"command": command}) for command in ("ls src", "rm src/a.py", "date", "make test"))
+LS, RM, DATE, BUILD = (("bash", {"command": command}) for command in ("ls src", "rm src/a.py", "date", "npm test"))
 READ, READ_B = ("read", {"path": "src/a.py"}), ("read", {"path": "src/b.py"})
 WRITE_A, WRITE_B = (("write", {"path": f"src/{name}.py", "content": "x"}) for name in "ab")
 TODO = ("todo_write", {"todos": []})

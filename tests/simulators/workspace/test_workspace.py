@@ -185,7 +185,7 @@ def test_the_workspace_says_when_it_does_not_know(before: list[Message], calls: 
 
 
 def test_commands_that_leave_sources_alone_leave_them_known():
-    assert not unknown(BEFORE, ("bash", {"command": "make test 2>&1 | tail -5"}), READ_OLD)
+    assert not unknown(BEFORE, ("bash", {"command": "npm test 2>&1 | tail -5"}), READ_OLD)
     assert not unknown(BEFORE, ("bash", {"command": "git status && git log -3"}), EDIT_OLD)
     assert not unknown(BEFORE, ("bash", {"command": "rm -rf /elsewhere"}), READ_OLD)
 
