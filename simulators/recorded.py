@@ -15,6 +15,7 @@ from typing import NamedTuple
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, ToolSchema
 from simulators.base import RecordedCall, Unknown, may_have_run, never_ran, recorded_calls, recorded_turns
 from simulators.effects import ANYTHING, NOTHING, Touched, touched, without_effect
+from simulators.hooks import tells_of_hooks
 from simulators.operations import Other, is_change, operation
 from simulators.workspace.observe import has_failed
 
@@ -70,6 +71,8 @@ class _Account:
         self.turn = 0
         self.linked = False
         """Were files given other names? Then whatever is written may be any of them."""
+        self.hooked = False
+        """Was there a sign of git hooks?"""
         self.unreliable: frozenset[str] = frozenset()
         self._schemas = schemas
 
@@ -84,7 +87,7 @@ class _Account:
         """A copy that goes on by itself."""
         copy = _Account(self._schemas, self.cwd)
         copy.made, copy.cwds, copy.turn = list(self.made), dict(self.cwds), self.turn
-        copy.unreliable, copy.linked = self.unreliable, self.linked
+        copy.unreliable, copy.linked, copy.hooked = self.unreliable, self.linked, self.hooked
         return copy
 
     def find_unreliable(self) -> None:
@@ -103,6 +106,10 @@ class _Account:
         if self.linked and touched.writes:
             touched = touched._replace(writes=ANYTHING)
         self.linked = self.linked or touched.links
+        texts = [call.arguments, *([] if output is None else [output.content])]
+        self.hooked = self.hooked or any(map(tells_of_hooks, texts))
+        if self.hooked and touched.hooks and touched.writes:
+            touched = touched._replace(writes=ANYTHING)
         if output is not None and may_have_run(output):
             output = None
         failed = output is not None and not is_change(call) and _says_that_it_failed(call, output.content)
@@ -150,7 +157,7 @@ def _accounts(prefix: Prefix, original: Sequence[Message]) -> tuple[_Account, _A
     turn = _Account.of(prefix)
     turn.cwd = before.cwd
     turn.cwds |= before.cwds
-    turn.linked = before.linked
+    turn.linked, turn.hooked = before.linked, before.hooked
     return before, turn.add_all([recorded_calls(prefix, original)])
 
 

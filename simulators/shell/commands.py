@@ -181,6 +181,7 @@ class Commands:
             return
         git, sub, rest = table()["git"], texts[at], texts[at + 1 :]
         self._ledger.volatile = self._ledger.volatile or sub in git["told_by_time"] or sub in git["volatile"]
+        self._ledger.hooks = self._ledger.hooks or sub in git["hooked"]
         if sub in git["reads"] or sub in git["volatile"]:
             self._ledger.anything = self._ledger.anything or has_option(rest, ["--output", "--open-files-in-pager"])
         elif sub in git["asking"] and all(text in git["asking"][sub] for text in rest) and (rest or sub != "stash"):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, UserError
 from simulators.base import may_have_run, never_ran, recorded_turns
 from simulators.files import SOMEWHERE
+from simulators.hooks import has_hooks
 from simulators.workspace.forms import Forms, Library
 from simulators.workspace.frames import unframe
 from simulators.workspace.knowledge import about, contradictions
@@ -39,6 +40,7 @@ class Workspace:
         if snapshot is not None:
             root = snapshot.root or world.shell.cwd or SOMEWHERE
             world.files = world.files.on(base_of(snapshot, root), root)
+            world.files.hooked = world.files.hooked or has_hooks(snapshot)
         return world
 
 

@@ -193,6 +193,13 @@ def test_after_a_link_any_write_may_change_any_file():
     assert answers([link, READ, write_c, READ], original=turn(link, READ)) == ["output 1", "output 2", None, None]
 
 
+def test_where_there_are_hooks_a_commit_may_change_anything():
+    commit = ("bash", {"command": "git commit -qm x"})
+    assert answers([READ, commit, READ], original=turn(READ)) == ["output 1", None, "output 1"]
+    config = ("bash", {"command": "cat .husky/pre-commit"})
+    assert answers([config, READ, commit, READ], original=turn(config, READ)) == ["output 1", "output 2", None, None]
+
+
 def test_calls_that_the_harness_answered_have_changed_nothing():
     async def ask() -> str:
         session = Recorded().open(prefix_of(USER, tools=TOOLS), turn(LS), 1)

@@ -190,6 +190,25 @@ def test_commands_that_leave_sources_alone_leave_them_known():
     assert not unknown(BEFORE, ("bash", {"command": "rm -rf /elsewhere"}), READ_OLD)
 
 
+COMMIT = ("bash", {"command": "git add -A && git commit -qm x"})
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        pytest.param(("bash", {"command": "ls -a"}, ".git\n.husky\nold.txt"), "", id="husky"),
+        pytest.param(("bash", {"command": "cat .git/hooks/pre-commit"}, "ruff format"), "", id="a hook of git's own"),
+        pytest.param(("bash", {"command": "true"}, ""), "ruff format.......Passed", id="what the commit itself says"),
+    ],
+)
+def test_where_there_are_hooks_a_commit_may_have_changed_anything(seen: Made, said: str):
+    before = [*BEFORE, *shown(seen)[1:]]
+    without = [*BEFORE, *shown(("bash", {"command": "true"}, ""))[1:]]
+    assert not unknown(without, COMMIT, READ_OLD, heard="")
+    assert unknown(before, COMMIT, READ_OLD, heard=said)
+    assert not unknown(before, ("bash", {"command": "git log"}), READ_OLD, heard=said)
+
+
 def test_staging_is_silent_once_it_was_seen_to_be():
     add = ("bash", {"command": "git add old.txt"})
     seen = shown(("bash", {"command": "git add -A"}, "(no output)"))[1:]
