@@ -29,6 +29,18 @@ class Echo:
         return ToolOutput(f"ran {call.arguments}", Source.OTHER)
 
 
+class Breaks(Echo):
+    """One that cannot be made."""
+
+    def __init__(self) -> None:
+        raise SystemExit(3)
+
+
+def danger() -> Echo:
+    """A function, which a route must never call."""
+    raise AssertionError("it was called")
+
+
 def world(here: Here, *words: str) -> dict[str, Any]:
     """What the summary of a run says of its world."""
     result = here("run", "out=r", "progress=false", "samples=3", *words)
@@ -155,7 +167,20 @@ def test_a_bad_snapshot_that_a_transcript_names_fails_its_rollouts_and_says_so(h
         (["simulator.faults.timeout=-1"], "simulator.faults.timeout"),
         (["simulator.faults.timeout=0.6", "simulator.faults.truncated=0.6"], "add up to 1.2"),
         (["simulator.routes=[{match: bash}]"], "match (a glob of tool names) and use"),
-        (["simulator.routes=[{match: bash, use: no.such.Thing}]"], "no.such.Thing"),
+        (
+            ["simulator.routes=[{match: bash, use: no.such.Thing}]"],
+            "run: simulator.routes: use=no.such.Thing: cannot be im",
+        ),
+        (
+            ["simulator.routes=[{match: bash, use: lm}]"],
+            "give one of recorded, workspace, llm, or a class as module.Class",
+        ),
+        (
+            ["simulator.routes=[{match: bash, use: json.JSONDecoder}]"],
+            "use=json.JSONDecoder: is no class with a method open",
+        ),
+        (["simulator.routes=[{match: bash, use: test_simulated_world.danger}]"], "is no class with a method open"),
+        (["simulator.routes=[{match: bash, use: test_simulated_world.Breaks}]"], "cannot be made: SystemExit: 3\n"),
         (["simulator.workspace=t.jsonl"], "simulator.workspace t.jsonl: neither a zip nor a tar archive"),
         (["simulator.workspace={path: ., foo: 1}"], "simulator.workspace: unknown key foo"),
         (["simulator.workspace=no@deadbeef"], "simulator.workspace no@deadbeef: nothing there"),
