@@ -38,7 +38,7 @@ def test_by_default_what_needs_no_model_is_measured(here: Here):
 
 
 def test_the_terminal_points_to_the_calls_that_are_wrong(here: Here):
-    turn = [acting(tool_call("get_names", {}, f"c{number}")) for number in range(8)]
+    turn = [acting(tool_call("bash", {"command": "ls"}, f"c{number}")) for number in range(8)]
     told = [output(f"name {number}", f"c{number}") for number in range(8)]
     messages = [USER, *(message for pair in zip(turn, told, strict=True) for message in pair), saying("Done.")]
     write_transcripts(here.folder / "t.jsonl", [{"id": "names", "messages": messages}])
@@ -48,7 +48,7 @@ def test_the_terminal_points_to_the_calls_that_are_wrong(here: Here):
     wrong = orjson.loads((here.folder / "f.json").read_bytes())["reconstruction"]["wrong_calls"]
     assert [entry["number"] for entry in wrong] == list(range(2, 9))
     assert "f.json shows what they were given, and what is real, under reconstruction.wrong_calls\n" in result.out
-    assert "  names, call 2 of its turn: get_names\n" in result.out
+    assert "  names, call 2 of its turn: bash\n" in result.out
     assert "  (2 more)\n" in result.out
     assert "out=FILE.json would show" in here(*words).out
     assert "wrong calls" not in here("fidelity", "progress=false", "measures=[reconstruction]").out
