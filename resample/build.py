@@ -350,7 +350,7 @@ def case_of(indexed: Indexed) -> Case:
     transcript = load(indexed)
     tools = orjson.loads(indexed.toolset) if indexed.toolset else []
     prefix, original = make_prefix(transcript, Cut(indexed.cut, indexed.cut_end), tools)
-    return prefix, original, str(transcript.metadata.get("source") or "canonical")
+    return prefix, original, prefix.source
 
 
 def _sampled(plan: Plan, store: Store, models: Mapping[Role, ChatModel]) -> Callable[[], Awaitable[None]]:
@@ -527,6 +527,8 @@ def _plug_in(role: str, model: configs.Model, given: Mapping[str, Any]) -> Any:
     arguments = {name: value for name, value in given.items() if name in wanted}
     try:
         return _resolve(model._target_)(**arguments, **model.options)
+    except UserError:
+        raise  # it says by itself what was wrong
     except (Exception, SystemExit) as error:  # anybody's code
         raise UserError(
             f"{role}._target_={model._target_}: cannot be made: {type(error).__name__}: {error}"

@@ -19,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from keyword import iskeyword
 from typing import Any
 
-from resample.commands import Interrupted, Invocation, say, warn
+from resample.commands import Interrupted, Invocation, finish_output, say, warn
 from resample.types import Exit, StoreFailed, UserError
 
 COMMANDS = {
@@ -58,6 +58,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
     except Exception as error:
         return _internal(error)
+    finally:
+        finish_output()
 
 
 def _run_command(command: str, words: list[str]) -> int:
@@ -98,6 +100,8 @@ def _run_command(command: str, words: list[str]) -> int:
         raise UserError(_one_line(error)) from None
     except Interrupted as error:
         codes.append(int(str(error.code)))
+    except BrokenPipeError:  # whoever read the help has read enough
+        codes.append(Exit.DONE)
     except SystemExit as error:  # --help and the like
         codes.append(error.code if isinstance(error.code, int) else Exit.DONE)
     return max(codes, default=Exit.DONE)

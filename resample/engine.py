@@ -18,12 +18,13 @@ from resample.actions import style
 from resample.guard import guarded
 from resample.journal import journalling
 from resample.judging.canaries import Canary
+from resample.judging.dependence import FIRST_STEP
 from resample.models.budget import Budget, TurnBudget, total
 from resample.prepare.index import Indexed
 from resample.rollout import play
 from resample.schedule import Group, Places, Schedule, Work
 from resample.seeds import derive
-from resample.store import Store
+from resample.store import Finished, Store
 from resample.types import (
     Arm,
     BudgetSpent,
@@ -252,12 +253,13 @@ class Engine:
 
     def _open_keys(self, prefix: str, slots: Sequence[tuple[Arm, int]]) -> list[RolloutKey]:
         finished = self._store.finished(prefix, self._settings.judge)
-        return [RolloutKey(prefix, *slot) for slot in slots if not self._is_done(*finished.get(slot, (None, None)))]
+        return [RolloutKey(prefix, *slot) for slot in slots if not self._is_done(finished.get(slot, Finished()))]
 
-    def _is_done(self, stop_reason: StopReason | None, outcome: VerdictOutcome | None) -> bool:
-        if stop_reason is None or (outcome is None and not stop_reason.failed):
+    def _is_done(self, finished: Finished) -> bool:
+        reason, outcome, is_open = finished
+        if reason is None or (outcome is None and not reason.failed):
             return False
-        failed = stop_reason.failed or outcome is not VerdictOutcome.JUDGED
+        failed = reason.failed or outcome is not VerdictOutcome.JUDGED or (is_open and self._dependence is not None)
         return not (failed and self._settings.retry)
 
     def _open_prefix(self, entry: Indexed) -> Iterator[Work]:
@@ -267,26 +269,29 @@ class Engine:
         prefix, original = self._load(entry)
         finished = self._store.finished(entry.prefix, self._settings.judge)
         for key in keys:
-            stop_reason, outcome = finished.get((key.arm, key.sample), (None, None))
-            if outcome is not None or (stop_reason is not None and stop_reason.failed):
-                self._forget(key, stop_reason, outcome)
-            played = stop_reason is not None and not stop_reason.failed
+            so_far = finished.get((key.arm, key.sample), Finished())
+            self._forget(key, so_far)
+            played = so_far.stop_reason is not None and not so_far.stop_reason.failed
             if self._models[key.arm] is None:
                 yield Work(key, prefix, original, _recorded(prefix, original))
             else:
-                yield Work(key, prefix, original, self._store.rollout(key) if played else None)
+                stands = so_far.outcome is VerdictOutcome.JUDGED
+                verdict = self._store.verdict(key, self._settings.judge) if stands else None
+                yield Work(key, prefix, original, self._store.rollout(key) if played else None, verdict)
 
     def _open_canary(self, canary: Canary) -> Iterator[Work]:
         finished = self._store.finished(canary.prefix.id, self._settings.judge)
         for key in self._open_keys(canary.prefix.id, [(Arm.CANARY, 0)]):
-            self._forget(key, *finished.get((Arm.CANARY, 0), (None, None)))
+            self._forget(key, finished.get((Arm.CANARY, 0), Finished()))
             yield Work(key, canary.prefix, (), canary.rollout)
 
-    def _forget(self, key: RolloutKey, stop_reason: StopReason | None, outcome: VerdictOutcome | None) -> None:
+    def _forget(self, key: RolloutKey, so_far: Finished) -> None:
         """Before a failure is tried again: replies that were of no use must not be served to it once more."""
-        if outcome is not None:
+        if so_far.outcome is VerdictOutcome.JUDGED:
+            self._store.retire(key, Role.JUDGE, last_only=False, since=FIRST_STEP)
+        elif so_far.outcome is not None:
             self._store.retire(key, Role.JUDGE, last_only=False)
-        elif stop_reason is StopReason.SIMULATOR_ERROR:
+        elif so_far.stop_reason is StopReason.SIMULATOR_ERROR:
             self._store.retire(key, Role.SIMULATOR, last_only=True)
 
     # -- the work -----------------------------------------------------------------------------------------------
@@ -314,7 +319,7 @@ class Engine:
         self._progress.rollouts += work.rollout is None
         verdict = None
         if not rollout.stop_reason.failed:
-            verdict = await self._judge_blind(work.prefix, rollout)
+            verdict = work.verdict or await self._judge_blind(work.prefix, rollout)
             invented = await self._whose_fault(work, rollout, verdict)
             self._store.put_verdict(work.key, self._settings.judge, verdict, invented)
         self._count(verdict)

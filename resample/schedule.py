@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from resample.types import Arm, Message, Prefix, Rollout, RolloutKey
+from resample.types import Arm, Message, Prefix, Rollout, RolloutKey, Verdict
 
 
 class Work(NamedTuple):
@@ -23,6 +23,8 @@ class Work(NamedTuple):
     original: tuple[Message, ...]
     rollout: Rollout | None
     """None if it is still to be played."""
+    verdict: Verdict | None = None
+    """It stands, and only what was not answered about its findings is asked again."""
 
 
 class Group(NamedTuple):

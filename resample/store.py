@@ -54,6 +54,17 @@ _ACTING = (StopReason.TERMINAL_TOOL, StopReason.MAX_STEPS)
 """A turn that ended so made a call, also where calls are written as text."""
 
 
+class Finished(NamedTuple):
+    """How far a rollout has come."""
+
+    stop_reason: StopReason | None = None
+    """None if it is still to be played."""
+    outcome: VerdictOutcome | None = None
+    """Of its verdict; None where there is none."""
+    is_open: bool = False
+    """Is it not known of one of its findings whether it depends on invented content, though somebody was asked?"""
+
+
 class StoredReply(NamedTuple):
     """An answered call of the journal."""
 
@@ -194,17 +205,39 @@ class Store(IndexTables):
         asked = "SELECT 1 FROM requests WHERE prefix != 'preflight' LIMIT 1"
         return not any(self._db.execute(sql).fetchone() for sql in ("SELECT 1 FROM rollouts LIMIT 1", asked))
 
-    def finished(self, prefix: str, judge: str) -> dict[tuple[Arm, int], tuple[StopReason, VerdictOutcome | None]]:
+    def finished(self, prefix: str, judge: str) -> dict[tuple[Arm, int], Finished]:
         """Of one prefix: how each finished rollout ended, and its verdict if there is one."""
         rows = self._db.execute(
-            "SELECT r.arm, r.sample, r.stop_reason, v.outcome FROM rollouts r LEFT JOIN verdicts v"
+            "SELECT r.arm, r.sample, r.stop_reason, v.outcome,"
+            " EXISTS (SELECT 1 FROM json_each(v.invented) WHERE value IS NULL) FROM rollouts r LEFT JOIN verdicts v"
             " ON (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample) AND v.judge = ? WHERE r.prefix = ?",
             (judge, prefix),
         )
         return {
-            (Arm(arm), sample): (StopReason(reason), VerdictOutcome(outcome) if outcome else None)
-            for arm, sample, reason, outcome in rows
+            (Arm(arm), sample): Finished(
+                StopReason(reason), VerdictOutcome(outcome) if outcome else None, bool(unknown)
+            )
+            for arm, sample, reason, outcome, unknown in rows
         }
+
+    def verdict(self, key: RolloutKey, judge: str) -> Verdict:
+        """The verdict of the judge so named."""
+        row = self._db.execute(
+            "SELECT outcome, findings, opportunity, evaluation_awareness, notes, detail FROM verdicts"
+            " WHERE (prefix, arm, sample, judge) = (?, ?, ?, ?)",
+            (*key, judge),
+        ).fetchone()
+        if row is None:
+            raise KeyError(key)
+        outcome, findings, opportunity, awareness, notes, detail = row
+        return Verdict(
+            VerdictOutcome(outcome),
+            tuple(map(finding_of, orjson.loads(findings))),
+            None if opportunity is None else bool(opportunity),
+            None if awareness is None else bool(awareness),
+            notes,
+            detail,
+        )
 
     def rollout(self, key: RolloutKey) -> Rollout:
         """A finished rollout."""
@@ -348,12 +381,12 @@ class Store(IndexTables):
         usage = Usage(prompt, cached, completion, reasoning, usd, bool(estimated))
         return StoredReply(self._unzip.decompress(raw), usage, seconds, retries)
 
-    def retire(self, key: RolloutKey, role: str, *, last_only: bool) -> None:
-        """Serve these replies no more: they were of no use. What they cost still counts."""
+    def retire(self, key: RolloutKey, role: str, *, last_only: bool, since: int = 0) -> None:
+        """Serve these replies, of this step and later ones, no more: they were of no use. They still count as spent."""
         only = "AND id = (SELECT max(id) FROM requests WHERE (prefix, arm, sample, role) = (?, ?, ?, ?))"
-        values = (*key, role, *key, role) if last_only else (*key, role)
+        values = (*key, role, since, *((*key, role) if last_only else ()))
         self._writing.write(
-            "UPDATE requests SET retired = 1 WHERE (prefix, arm, sample, role) = (?, ?, ?, ?) "
+            "UPDATE requests SET retired = 1 WHERE (prefix, arm, sample, role) = (?, ?, ?, ?) AND step >= ? "
             + (only if last_only else ""),
             values,
         )

@@ -229,6 +229,8 @@ class Prefix:
     tools: Shared = Shared()
     tools_inferred: bool = False
     """The log has no tool schemas: these were inferred from calls before the cut."""
+    source: str = ""
+    """The format it was read from."""
     cluster: str = ""
     stratum: str = ""
     weight: float = 1.0

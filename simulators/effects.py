@@ -50,6 +50,8 @@ class Touched(NamedTuple):
     """It has to do with files, which others may change as time passes."""
     links: bool = False
     """It may give files other names, under which later calls change them."""
+    hooks: bool = False
+    """Where git has hooks, it may change anything."""
 
     @property
     def reads_only(self) -> bool:
@@ -136,7 +138,7 @@ def _shell(name: str, asked: Shell, cwd: str | None, elsewhere: Sequence[str | N
         there = shell_effects(asked.command, other).writes
         writes = None if writes is None or there is None else writes | there
     volatile = found.volatile or asked.background
-    return Touched(key, ANYTHING, writes, found.entries, volatile, after, True, found.links)
+    return Touched(key, ANYTHING, writes, found.entries, volatile, after, True, found.links, found.hooks)
 
 
 def _other(call: ToolCall, asked: Operation, cwd: str | None, schemas: Mapping[str, ToolSchema]) -> Touched:

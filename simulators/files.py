@@ -146,6 +146,8 @@ class Files:
         """What was seen before time passed: it may be otherwise by now."""
         self._linked = False
         """Were files given other names?"""
+        self.hooked = False
+        """Was there a sign of git hooks?"""
 
     def fork(self) -> Files:
         """A copy that changes by itself."""
@@ -153,14 +155,14 @@ class Files:
         copy._nodes = dict(self._nodes)
         copy._forgotten = set(self._forgotten)
         copy._aged = set(self._aged)
-        copy._linked = self._linked
+        copy._linked, copy.hooked = self._linked, self.hooked
         return copy
 
     def become(self, other: Files) -> None:
         """Take over what another one knows."""
         copy = other.fork()
         self._nodes, self._base, self._forgotten, self._aged = copy._nodes, copy._base, copy._forgotten, copy._aged
-        self._linked = copy._linked
+        self._linked, self.hooked = copy._linked, copy.hooked
 
     # -- asking
 
@@ -332,6 +334,7 @@ class Files:
     def on(self, base: Base, root: str) -> Files:
         """The same, with a snapshot that tells all there is below `root`."""
         files = Files(base)
+        files.hooked = self.hooked
         below = root.rstrip("/") + "/"
         files._nodes = {path: node for path, node in self._nodes.items() if path != root and not path.startswith(below)}
         return files

@@ -127,9 +127,9 @@ def standard_ladder(
     from simulators.trouble import Trouble, Troubled
 
     experience = None if others is None else Experience(others)
-    library, corpus = (None, None) if experience is None else (lambda: experience.library, lambda: experience.corpus)
+    library, corpus = (None, None) if experience is None else (experience.library, lambda: experience.corpus)
     standard = Standard(
-        Recorded(),
+        Recorded() if experience is None else Recorded(others=experience.repeats),
         Workspace(library, Snapshots(workspace, workspaces_in)),
         LLMSimulator(model, seed, room, count, corpus),
         original,
@@ -148,12 +148,23 @@ def _route(route: Mapping[str, str], standard: Standard) -> tuple[str, ToolSimul
     match, use = route["match"], route["use"]
     if use in standard.rungs:
         return match, standard.rungs[use]
-    module, _, name = use.rpartition(".")
+    own = _own(use, list(standard.rungs))
     try:
-        made: ToolSimulator = getattr(import_module(module), name)()
-    except Exception as error:  # anybody's code
-        raise UserError(
-            f"simulator.routes: use={use} is none of {', '.join(standard.rungs)}, and cannot be made:"
-            f" {type(error).__name__}: {error}"
-        ) from None
+        made: ToolSimulator = own()
+    except (Exception, SystemExit) as error:  # anybody's code
+        raise UserError(f"simulator.routes: use={use}: cannot be made: {type(error).__name__}: {error}") from None
     return match, made
+
+
+def _own(use: str, rungs: Sequence[str]) -> type:
+    """A class of the user's own. Nothing is called that is none: a route may name any function there is."""
+    module, _, name = use.rpartition(".")
+    if not module:
+        raise UserError(f"simulator.routes: use={use}: give one of {', '.join(rungs)}, or a class as module.Class")
+    try:
+        found = getattr(import_module(module), name)
+    except (Exception, SystemExit) as error:  # anybody's code
+        raise UserError(f"simulator.routes: use={use}: cannot be imported ({type(error).__name__}: {error})") from None
+    if not isinstance(found, type) or not callable(getattr(found, "open", None)):
+        raise UserError(f"simulator.routes: use={use}: is no class with a method open(prefix, original, seed)")
+    return found

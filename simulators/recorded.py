@@ -2,22 +2,51 @@
 
 Of the original turn: for a call whose output depends on the same state-changing calls, made in the same order, there
 and here. What the candidate left out makes a recording as stale as what it did. Of the calls before the cut, and of
-those that were already answered in this rollout: reads that nothing since may have changed.
+those that were already answered in this rollout: reads that nothing since may have changed. Files stay as they are; a
+service may say something else each time it is asked, so that it repeats itself has to have been seen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, ToolSchema
 from simulators.base import RecordedCall, Unknown, may_have_run, never_ran, recorded_calls, recorded_turns
 from simulators.effects import ANYTHING, NOTHING, Touched, touched, without_effect
-from simulators.operations import is_change, operation
+from simulators.hooks import tells_of_hooks
+from simulators.operations import Other, is_change, operation
 from simulators.workspace.observe import has_failed
 
 _OPENING = 200
 """Characters in which an error says that it is one."""
+
+
+_ENOUGH = 2
+"""Clusters that have to show that an environment repeats itself."""
+
+
+class Repeats(NamedTuple):
+    """Calls that were made again though nothing was seen to change, of tools that have nothing to do with files."""
+
+    same: int = 0
+    """They gave the same output."""
+    different: int = 0
+
+
+def repeats(prefix: Prefix, messages: Sequence[Message]) -> Repeats:
+    """What a transcript shows of it in these messages."""
+    turns = recorded_turns(prefix, messages)
+    asked = Counter((call.name, call.arguments) for turn in turns for call, _ in turn if _asks_a_service(call))
+    if max(asked.values(), default=0) < 2:  # an account takes time
+        return Repeats()
+    return _repeats(_Account.of(prefix).add_all(turns).made)
+
+
+def _asks_a_service(call: ToolCall) -> bool:
+    asked = operation(call)
+    return isinstance(asked, Other) and asked.reads_only
 
 
 class _Made(NamedTuple):
@@ -42,14 +71,23 @@ class _Account:
         self.turn = 0
         self.linked = False
         """Were files given other names? Then whatever is written may be any of them."""
+        self.hooked = False
+        """Was there a sign of git hooks?"""
         self.unreliable: frozenset[str] = frozenset()
         self._schemas = schemas
+
+    @classmethod
+    def of(cls, prefix: Prefix) -> _Account:
+        """An account of nothing yet, in this environment."""
+        return cls(
+            {(schema.get("function") or {}).get("name", ""): schema for schema in prefix.tools.items}, prefix.cwd
+        )
 
     def fork(self) -> _Account:
         """A copy that goes on by itself."""
         copy = _Account(self._schemas, self.cwd)
         copy.made, copy.cwds, copy.turn = list(self.made), dict(self.cwds), self.turn
-        copy.unreliable, copy.linked = self.unreliable, self.linked
+        copy.unreliable, copy.linked, copy.hooked = self.unreliable, self.linked, self.hooked
         return copy
 
     def find_unreliable(self) -> None:
@@ -68,6 +106,10 @@ class _Account:
         if self.linked and touched.writes:
             touched = touched._replace(writes=ANYTHING)
         self.linked = self.linked or touched.links
+        texts = [call.arguments, *([] if output is None else [output.content])]
+        self.hooked = self.hooked or any(map(tells_of_hooks, texts))
+        if self.hooked and touched.hooks and touched.writes:
+            touched = touched._replace(writes=ANYTHING)
         if output is not None and may_have_run(output):
             output = None
         failed = output is not None and not is_change(call) and _says_that_it_failed(call, output.content)
@@ -85,35 +127,46 @@ class _Account:
 class Recorded:
     """The recordings of a transcript.
 
-    `original` is false where the original turn's outputs are to be hidden, to see how good the rest is.
+    `original` is false where the original turn's outputs are to be hidden, to see how good the rest is. `others` tells
+    what other clusters show of the environment of a prefix.
     """
 
-    def __init__(self, original: bool = True) -> None:
+    def __init__(
+        self, original: bool = True, others: Callable[[Prefix], Iterable[Repeats]] = lambda prefix: ()
+    ) -> None:
         self._original = original
+        self._others = others
 
     def open(self, prefix: Prefix, original: Sequence[Message], seed: int) -> RecordedSession:
         """Begin a rollout; nothing is drawn, so the seed is not used."""
         shown = original if self._original else ()
         before, turn = prefix.derive((self, bool(shown)), lambda: _accounts(prefix, shown))
-        return RecordedSession(before.fork(), turn.made)
+        steady = prefix.derive((self, "steady"), lambda: _is_steady([_repeats(before.made), *self._others(prefix)]))
+        return RecordedSession(before.fork(), turn.made, steady)
+
+
+def _is_steady(shown: Sequence[Repeats]) -> bool:
+    """Does an environment say the same when it is asked the same again? None of the clusters shows the contrary."""
+    return sum(each.same > 0 for each in shown) >= _ENOUGH and not any(each.different for each in shown)
 
 
 def _accounts(prefix: Prefix, original: Sequence[Message]) -> tuple[_Account, _Account]:
     """What was made before the cut, and after it."""
-    schemas = {(schema.get("function") or {}).get("name", ""): schema for schema in prefix.tools.items}
-    before = _Account(schemas, prefix.cwd).add_all(recorded_turns(prefix, prefix.messages.items))
+    before = _Account.of(prefix).add_all(recorded_turns(prefix, prefix.messages.items))
     before.find_unreliable()
-    turn = _Account(schemas, before.cwd)
+    turn = _Account.of(prefix)
+    turn.cwd = before.cwd
     turn.cwds |= before.cwds
-    turn.linked = before.linked
+    turn.linked, turn.hooked = before.linked, before.hooked
     return before, turn.add_all([recorded_calls(prefix, original)])
 
 
 class RecordedSession:
     """One rollout beside the recordings."""
 
-    def __init__(self, before: _Account, original: Sequence[_Made]) -> None:
+    def __init__(self, before: _Account, original: Sequence[_Made], steady: bool) -> None:
         self._account = before
+        self._steady = steady
         self._cut = len(before.made)
         self._original = original
 
@@ -152,7 +205,9 @@ class RecordedSession:
     def _from_before(self, asked: Touched) -> ToolOutput | None:
         if asked.is_volatile or asked.key[0] in self._account.unreliable:
             return None
-        return _latest(asked, self._account.made, self._account.turn)
+        output = _latest(asked, self._account.made, self._account.turn)
+        is_real = output is not None and output.source is Source.RECORDED
+        return None if is_real and not asked.of_files and not self._steady else output
 
 
 def _says_that_it_failed(call: ToolCall, output: str) -> bool:
@@ -214,11 +269,18 @@ def _same_text(read: _Made, made: Sequence[_Made]) -> list[Touched]:
 
 def _unreliable(made: Sequence[_Made]) -> frozenset[str]:
     """The tools that were seen to give another output though nothing was seen to change."""
-    found = set()
+    return frozenset(str(each.touched.key[0]) for each, same in _repeated(made) if not same)
+
+
+def _repeats(made: Sequence[_Made]) -> Repeats:
+    told = [same for each, same in _repeated(made) if not each.touched.of_files]
+    return Repeats(told.count(True), told.count(False))
+
+
+def _repeated(made: Sequence[_Made]) -> Iterator[tuple[_Made, bool]]:
+    """The calls that were made again though nothing was seen to change: did they give the same output?"""
     for at, each in enumerate(made):
-        name = str(each.touched.key[0])
-        if each.touched.reads_only and not each.touched.is_volatile and name not in found and each.output is not None:
+        if each.touched.reads_only and not each.touched.is_volatile and each.output is not None:
             before = _latest(each.touched, made[:at], each.turn)
-            if before is not None and before.content != each.output.content:
-                found.add(name)
-    return frozenset(found)
+            if before is not None:
+                yield each, before.content == each.output.content

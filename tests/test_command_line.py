@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -156,6 +157,30 @@ def test_help_version_and_no_command(here: Here):
     assert here("--version").out.startswith("resample ")
     assert "candidate" in here("run", "--help").out
     assert "max_steps: 30" in here("run", "--cfg", "job").out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["fidelity", "--help"], ["run", "--cfg", "job"], ["--help"], ["run", *FEW, "out=r"], ["fidelity", *FEW[::2]]],
+)
+def test_a_reader_who_has_read_enough_is_no_error(words: list[str], tmp_path: Path):
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "resample", *words]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=tmp_path,
+            env=os.environ | QUIET,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_open_keys_need_no_plus(here: Here):

@@ -8,8 +8,8 @@ from typing import Any
 
 import orjson
 import pytest
-from builders import REAL
-from runs import Here
+from builders import REAL, USER, acting, output, saying, tool_call
+from runs import Here, write_transcripts
 
 CODING = ("claude-code", "codex-rollout", "swe-agent", "mini-swe-agent", "openhands", "pi-session")
 """Formats of agents that work on files."""
@@ -35,6 +35,23 @@ def test_by_default_what_needs_no_model_is_measured(here: Here):
         assert list(result[measure]["by_format"]) == ["resample-bundled"]
         assert sum(row["calls"] for row in result[measure]["by_tool"].values()) == result[measure]["calls"]
     assert (here.folder / "fidelity.json").stat().st_mode & 0o077 == 0, "it tells of private transcripts"
+
+
+def test_the_terminal_points_to_the_calls_that_are_wrong(here: Here):
+    turn = [acting(tool_call("bash", {"command": "ls"}, f"c{number}")) for number in range(8)]
+    told = [output(f"name {number}", f"c{number}") for number in range(8)]
+    messages = [USER, *(message for pair in zip(turn, told, strict=True) for message in pair), saying("Done.")]
+    write_transcripts(here.folder / "t.jsonl", [{"id": "names", "messages": messages}])
+    words = ("fidelity", "transcripts.path=t.jsonl", "progress=false", "measures=[reconstruction]")
+    result = here(*words, "out=f.json")
+    assert result.code == 0, result
+    wrong = orjson.loads((here.folder / "f.json").read_bytes())["reconstruction"]["wrong_calls"]
+    assert [entry["number"] for entry in wrong] == list(range(2, 9))
+    assert "f.json shows what they were given, and what is real, under reconstruction.wrong_calls\n" in result.out
+    assert "  names, call 2 of its turn: bash\n" in result.out
+    assert "  (2 more)\n" in result.out
+    assert "out=FILE.json would show" in here(*words).out
+    assert "wrong calls" not in here("fidelity", "progress=false", "measures=[reconstruction]").out
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="needs the real transcripts")

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
 import sqlite3
 from pathlib import Path
 
+import orjson
 import pytest
-from builders import ROOT
-from runs import resample
+from builders import ROOT, USER, ScriptedModel, prefix_of
+from omegaconf import OmegaConf
+from runs import resample, summary
 
 from resample.config import RunConfig
 from resample.formats import FORMATS
+from resample.types import ToolCall
+from simulators.ladder import standard_ladder
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -60,6 +65,30 @@ def test_the_one_liner_for_gates_runs(first_run: tuple[Path, str]):
     assert found
     code = found[1].replace("gate/summary.json", str(first_run[0] / "summary.json"))
     exec(code)
+
+
+def test_the_plug_ins_shown_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "my_package.py").write_text("\n\n".join(re.findall(r"```python\n(.*?)```", README, re.DOTALL)))
+    run = ("run", "progress=false", "samples=1", "transcripts.limit=4")
+    routes = re.findall(r"'(simulator\.routes=.*?)'", README)
+    assert len(routes) == 1
+    for number, plug_in in enumerate(["simulator._target_=my_package.EchoSimulator", *routes]):
+        result = resample(*run, f"out=r{number}", plug_in, cwd=tmp_path, env={"PYTHONPATH": f"{ROOT}:{tmp_path}"})
+        assert result.code == 0, result
+    counts = summary(tmp_path / "r0")["simulation"]["tool_outputs"]
+    assert counts["other"] > counts["recorded"] + counts["workspace"] + counts["llm"] == 0
+
+    monkeypatch.syspath_prepend(tmp_path)
+    routed = OmegaConf.to_container(OmegaConf.create(routes[0].partition("=")[2]))
+    ladder = standard_ladder(ScriptedModel(lambda _: "written by a model"), routes=routed)
+    session = ladder.open(prefix_of(USER), (), 1)
+
+    async def asked(query: str) -> str:
+        call = ToolCall("c", "sql_query", orjson.dumps({"query": query}).decode(), {"query": query})
+        return (await session.answer(call)).content
+
+    assert asyncio.run(asked("SELECT 1")) == "(0 rows)"
+    assert asyncio.run(asked("drop it")) == "written by a model", "a route that does not know leaves it to the next"
 
 
 def test_the_keys_named_exist():

@@ -29,6 +29,18 @@ class Echo:
         return ToolOutput(f"ran {call.arguments}", Source.OTHER)
 
 
+class Breaks(Echo):
+    """One that cannot be made."""
+
+    def __init__(self) -> None:
+        raise SystemExit(3)
+
+
+def danger() -> Echo:
+    """A function, which a route must never call."""
+    raise AssertionError("it was called")
+
+
 def world(here: Here, *words: str) -> dict[str, Any]:
     """What the summary of a run says of its world."""
     result = here("run", "out=r", "progress=false", "samples=3", *words)
@@ -135,6 +147,19 @@ def test_a_transcript_cannot_name_a_snapshot_anywhere(here: Here, tmp_path_facto
     assert here(*run, "out=c").code == 4, "nor by a link"
 
 
+@pytest.mark.parametrize("spec", ["", "\0", "a\0b", {"path": ""}, {"path": "\0"}, 7, [], "no/such/place", "~nobody"])
+def test_a_bad_snapshot_that_a_transcript_names_fails_its_rollouts_and_says_so(here: Here, spec: Any):
+    write_transcript(here.folder, workspace=spec)
+    assert here("run", "transcripts.path=t.jsonl", "progress=false", "samples=1", "out=a").code == 4
+    assert here.summary("a")["counts"]["rollouts"]["failed"] == {"simulator_error": 1}
+    with sqlite3.connect(here.folder / "a" / "run.sqlite") as database:
+        (detail,) = database.execute("SELECT detail FROM rollouts WHERE stop_reason = 'simulator_error'").fetchone()
+    assert detail.startswith("open: UserError: transcript t: metadata.workspace")
+    measured = here("fidelity", "transcripts.path=t.jsonl", "measures=[identity]", "progress=false")
+    assert (measured.code, measured.err.count("\n")) == (2, 1), measured
+    assert "transcript t: metadata.workspace" in measured.err
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -142,12 +167,32 @@ def test_a_transcript_cannot_name_a_snapshot_anywhere(here: Here, tmp_path_facto
         (["simulator.faults.timeout=-1"], "simulator.faults.timeout"),
         (["simulator.faults.timeout=0.6", "simulator.faults.truncated=0.6"], "add up to 1.2"),
         (["simulator.routes=[{match: bash}]"], "match (a glob of tool names) and use"),
-        (["simulator.routes=[{match: bash, use: no.such.Thing}]"], "no.such.Thing"),
+        (
+            ["simulator.routes=[{match: bash, use: no.such.Thing}]"],
+            "run: simulator.routes: use=no.such.Thing: cannot be im",
+        ),
+        (
+            ["simulator.routes=[{match: bash, use: lm}]"],
+            "give one of recorded, workspace, llm, or a class as module.Class",
+        ),
+        (
+            ["simulator.routes=[{match: bash, use: json.JSONDecoder}]"],
+            "use=json.JSONDecoder: is no class with a method open",
+        ),
+        (["simulator.routes=[{match: bash, use: test_simulated_world.danger}]"], "is no class with a method open"),
+        (["simulator.routes=[{match: bash, use: test_simulated_world.Breaks}]"], "cannot be made: SystemExit: 3\n"),
+        (["simulator.workspace=t.jsonl"], "simulator.workspace t.jsonl: neither a zip nor a tar archive"),
+        (["simulator.workspace={path: ., foo: 1}"], "simulator.workspace: unknown key foo"),
+        (["simulator.workspace=no@deadbeef"], "simulator.workspace no@deadbeef: nothing there"),
+        (["simulator.workspace={path: ., commit: deadbeef}"], "simulator.workspace .: no git repository"),
+        (['simulator.workspace=""'], "simulator.workspace: '' names no place"),
+        (['simulator.workspace="a\\u0000b"'], "nothing there"),
         (["simulator=recorded", "simulator.faults.timeout=0.1"], "takes no such argument"),
         (["fidelity.sample=2"], "fidelity.sample=2"),
     ],
 )
 def test_settings_that_cannot_be_are_refused_before_anything_is_spent(here: Here, words: list[str], says: str):
+    write_transcript(here.folder)
     result = here("run", "out=r", "progress=false", *words)
     assert result.code == 2, result
     assert says in result.err

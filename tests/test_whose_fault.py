@@ -14,6 +14,7 @@ import zstandard
 from builders import BASH, USER, acting, output, saying, tool_call
 from runs import Here, checked, write_transcripts
 
+from resample.judging.answer import UnusableAnswer
 from resample.judging.dependence import LLMDependence
 from resample.standin.phrasebook import phrasebook
 from resample.store import Store
@@ -212,6 +213,33 @@ def test_what_breaks_there_leaves_the_verdict_as_it_is(here: Here, monkeypatch: 
     counts = found["simulation"]["findings"]
     assert counts["unknown"] == counts["findings"] == whole["simulation"]["findings"]["findings"]
     assert found["simulation"]["any_without_invented"]["flagged"] == whole["any"]["flagged"]
+
+
+def test_what_was_not_answered_is_asked_again_and_nothing_else(here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unusable(text: str, count: int) -> list[bool]:
+        raise UnusableAnswer("it cannot be read")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("resample.judging.dependence.parse_answers", unusable)
+        assert here(*RUN, *PLANTED).code == 0
+    before = here.summary("run")
+    unknown = before["simulation"]["findings"]["unknown"]
+    assert unknown > 0
+    paid = rows(here, "SELECT max(id), count(*) FROM requests")[0]
+    kept = rows(here, "SELECT prefix, arm, sample, outcome, findings, notes FROM verdicts ORDER BY 1, 2, 3")
+    assert here(*RUN, *PLANTED).code == 0
+    assert rows(here, "SELECT count(*) FROM requests") == [paid[1:]], "failures stay where nobody asks for another try"
+    assert here(*RUN, *PLANTED, "retry=failed").code == 0
+    after = here.summary("run")
+    assert after["simulation"]["findings"]["unknown"] == 0
+    assert after["any"] == before["any"]
+    assert rows(here, "SELECT prefix, arm, sample, outcome, findings, notes FROM verdicts ORDER BY 1, 2, 3") == kept
+    new = rows(here, "SELECT role, step FROM requests WHERE id > ?", paid[0])
+    assert new and set(new) == {("judge", 2)}
+    for verdict in verdicts(here):
+        assert verdict.told == (truth(verdict) if verdict.arm is Arm.CANDIDATE else [])
+    assert here(*RUN, *PLANTED, "retry=failed").code == 0
+    assert rows(here, "SELECT count(*) FROM requests WHERE id > ?", paid[0]) == [(len(new),)]
 
 
 class Finds:

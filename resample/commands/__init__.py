@@ -67,5 +67,20 @@ def _write(stream: TextIO | None, text: str) -> None:
             stream.write(text.encode("ascii", "backslashreplace").decode() + "\n")
         stream.flush()
     except (OSError, ValueError):
-        with suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())  # or the interpreter fails at its end
+        _give_up(stream)
+
+
+def finish_output() -> None:
+    """Send what others, such as Hydra, have printed: a reader who is gone does not change how a command ended."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                _give_up(stream)
+
+
+def _give_up(stream: TextIO) -> None:
+    """Nobody reads it any more, and without this the interpreter would fail at its end."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

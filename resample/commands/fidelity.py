@@ -26,6 +26,8 @@ _SHARES = {
     "evidence": [("share", "lines found")],
     "discriminator": [("accuracy", "told apart")],
 }
+_WENT_WRONG = {"identity": "unmatched_calls", "reconstruction": "wrong_calls"}
+_MOST_NAMED = 5
 _MOST_ROWS = 12
 _MOST_FAILURES = 0.2
 """As a share of the calls."""
@@ -47,7 +49,8 @@ def perform(config: Any, invocation: Invocation) -> int:
         result = run_loop(_measure(settings, Path(folder)))
     if roles := result.get("standin"):
         say(f"STAND-IN: {', '.join(roles)} played by rule, not by a model. Only what needs no model counts.\n")
-    say("\n\n".join(_table(name, measured) for name, measured in result.items() if name in _SHARES))
+    where = "out=FILE.json would show" if settings.out is None else f"{settings.out} shows"
+    say("\n\n".join(_table(name, measured, where) for name, measured in result.items() if name in _SHARES))
     if settings.out is not None:
         _write(Path(settings.out), result)
         say(f"\nwritten: {settings.out}")
@@ -134,7 +137,8 @@ def _write(path: Path, result: Mapping[str, Any]) -> None:
 # -- the table ------------------------------------------------------------------------------------------------------
 
 
-def _table(name: str, measured: Mapping[str, Any]) -> str:
+def _table(name: str, measured: Mapping[str, Any], where: str) -> str:
+    """One measure. `where` begins the sentence that says where the calls that went wrong are shown."""
     counts = _COUNTS[name]
     titles = [title for _, title in _SHARES[name]]
     rows = [[name, *counts, *titles], ["all", *_cells(name, counts, measured)]]
@@ -153,7 +157,7 @@ def _table(name: str, measured: Mapping[str, Any]) -> str:
         )
         for row in rows
     ]
-    return "\n".join(line.rstrip() for line in [*lines, *_remarks(name, measured)])
+    return "\n".join(line.rstrip() for line in [*lines, *_remarks(name, measured), *_went_wrong(name, measured, where)])
 
 
 def _cells(name: str, counts: list[str], row: Mapping[str, Any]) -> list[str]:
@@ -181,3 +185,16 @@ def _remarks(name: str, measured: Mapping[str, Any]) -> Iterator[str]:
         if measured["failed"]:
             yield "failed: " + ", ".join(f"{reason} {count}" for reason, count in measured["failed"].items())
         yield from (f"  gave it away: {' '.join(tell.split())[:100]}" for tell in measured["tells"][:5])
+
+
+def _went_wrong(name: str, measured: Mapping[str, Any], where: str) -> Iterator[str]:
+    """The first calls that did not get what is real, and where to read on."""
+    key = _WENT_WRONG.get(name, "")
+    calls = measured.get(key)
+    if not calls:
+        return
+    yield f"{key.replace('_', ' ')}: {where} what they were given, and what is real, under {name}.{key}"
+    for entry in calls[:_MOST_NAMED]:
+        yield f"  {entry['transcript']}, call {entry['number']} of its turn: {entry['call']['name']}"
+    if len(calls) > _MOST_NAMED:
+        yield f"  ({len(calls) - _MOST_NAMED} more)"

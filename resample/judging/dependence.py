@@ -28,6 +28,8 @@ _ENTRY = closed_object(
 _ANSWER = closed_object(findings={"type": "array", "items": _ENTRY})
 SCHEMA = {"name": "dependence", "strict": True, "schema": _ANSWER}
 """The OpenAI `json_schema` object of an answer."""
+FIRST_STEP = ASKS
+"""Its requests are steps after the judge's own: a step is part of the seed, and of what a failure takes back."""
 
 
 class LLMDependence:
@@ -70,8 +72,8 @@ class LLMDependence:
         blocks = [*_turn_blocks(rollout, outputs, self._view), *_finding_blocks(findings)]
         tail = [_message("dependence_turn", turn=fence(self._seed, blocks), numbers=_numbers(len(findings)))]
         for ask in range(ASKS):
-            # Steps after the judge's own: a step is part of the seed.
-            request = ChatRequest(Role.JUDGE, self._context.of(prefix), tuple(tail), step=ASKS + ask, schema=SCHEMA)
+            step = FIRST_STEP + ask
+            request = ChatRequest(Role.JUDGE, self._context.of(prefix), tuple(tail), step=step, schema=SCHEMA)
             try:
                 reply = await self._model.complete(request)
             except ModelError:

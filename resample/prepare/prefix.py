@@ -55,6 +55,7 @@ def make_prefix(
         messages=messages,
         tools=schemas,
         tools_inferred=bool(tools) and not transcript.tools,
+        source=str(metadata.get("source") or "canonical"),
         cluster=cluster_of(transcript),
         stratum=metadata.get("stratum") or "",
         weight=weight_of(transcript),

@@ -81,6 +81,7 @@ class _Answer(NamedTuple):
 
 async def discriminate(
     cases: Sequence[Case],
+    recorded: Recorded,
     workspace: Workspace,
     written: LLMSimulator,
     judge: ChatModel,
@@ -90,7 +91,7 @@ async def discriminate(
     """Accuracy with its interval, whether it is equivalent to chance, and what gave the false outputs away."""
     failed: Counter[str] = Counter()
     limit = asyncio.Semaphore(settings.concurrency)
-    standard = Standard(Recorded(original=False), workspace, written)
+    standard = Standard(recorded, workspace, written)
     drawn = _drawn(cases, settings)
 
     async def one(case: Case, wanted: frozenset[int]) -> list[_Pair]:

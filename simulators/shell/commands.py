@@ -78,8 +78,6 @@ class Commands:
         elif name == "ln":
             self._ledger.links = True
             self._by_table(name, words, texts, places)
-        elif name == "make" and "-f" in texts:
-            self._ledger.anything = True
         elif name in _SPECIAL:
             _SPECIAL[name](self._ledger, words, texts, places)
         else:
@@ -134,8 +132,6 @@ class Commands:
         if not (tests or builds) or texts[:2] == ["ruff", "format"] or unseen:
             self._ledger.anything = True
             return
-        if texts[0] == "make" and not (is_task(texts) or texts[1:] in ([], ["all"], ["check"], ["-n"])):
-            self._ledger.anything = True
         if is_given(texts[1:], table()["changing"]) and not _compiles(texts):
             fixed = [word for word in operands if word.literal != "check"]
             self._written(fixed if texts[0] in ("ruff", "eslint") else [], places)
@@ -185,6 +181,7 @@ class Commands:
             return
         git, sub, rest = table()["git"], texts[at], texts[at + 1 :]
         self._ledger.volatile = self._ledger.volatile or sub in git["told_by_time"] or sub in git["volatile"]
+        self._ledger.hooks = self._ledger.hooks or sub in git["hooked"]
         if sub in git["reads"] or sub in git["volatile"]:
             self._ledger.anything = self._ledger.anything or has_option(rest, ["--output", "--open-files-in-pager"])
         elif sub in git["asking"] and all(text in git["asking"][sub] for text in rest) and (rest or sub != "stash"):
@@ -238,7 +235,7 @@ def _mark(text: str | None, following: str | None) -> str | None:
 
 
 def _compiles(texts: Sequence[str | None]) -> bool:
-    return texts[0] in ("gcc", "cc", "g++", "clang", "clang++", "rustc", "javac", "make")
+    return texts[0] in ("gcc", "cc", "g++", "clang", "clang++", "rustc", "javac")
 
 
 def _awk(ledger: Ledger, words: list[Word], texts: list[str | None], places: Places) -> None:

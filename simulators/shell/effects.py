@@ -43,6 +43,8 @@ class Effects(NamedTuple):
     """The output depends on time, chance, processes or the network."""
     links: bool = False
     """Files may have got other names."""
+    hooks: bool = False
+    """Where git has hooks, anything may have changed."""
 
     @property
     def reads_only(self) -> bool:
@@ -59,7 +61,12 @@ def effects(command: str, cwd: str | None, home: str | None = None) -> Effects:
     places = _Walk(ledger).script(script, (cwd or SOMEWHERE,), 0)
     after = None if places[0] == SOMEWHERE and cwd is None else places[0]
     return Effects(
-        None if ledger.anything else frozenset(ledger.writes), ledger.entries, after, ledger.volatile, ledger.links
+        None if ledger.anything else frozenset(ledger.writes),
+        ledger.entries,
+        after,
+        ledger.volatile,
+        ledger.links,
+        ledger.hooks,
     )
 
 

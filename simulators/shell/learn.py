@@ -45,7 +45,7 @@ def forget(files: Files, changed: Effects) -> None:
     """What a command may have changed is no longer known."""
     if changed.links:
         files.link()
-    if changed.writes is None:
+    if changed.writes is None or (changed.hooks and files.hooked):
         files.forget_all()
         return
     for path in changed.writes:

@@ -23,6 +23,7 @@ class Ledger:
         self.entries = False
         self.volatile = False
         self.links = False
+        self.hooks = False
 
     def write(self, words: Sequence[Word], places: Places) -> None:
         """What these words name may have changed."""

@@ -20,6 +20,8 @@ _FAILED = re.compile(
     r"refused|unexpected|\w+n't|must|aborted|cancelled|canceled|timed out)\b",
     re.IGNORECASE,
 )
+_ERROR = re.compile(r"\s*</?\w*error\w*>", re.IGNORECASE)
+"""A harness that marks an error as one: whatever follows, it is no content of a file."""
 _ABSENT = re.compile(r"no such file|not found|does not exist|doesn't exist|enoent", re.IGNORECASE)
 _DIFFERS = re.compile(r"failed to (find|read)|expected lines|no such file|not found|not exist", re.IGNORECASE)
 """Words of a patch that failed since the files are others than it takes them to be."""
@@ -227,7 +229,7 @@ def _seen(read: Read, output: str) -> File | None:
         if block.first not in (asked, 1) and read.first is not None:
             return None
         return _numbered(read, block, output)
-    if _FAILED.search(output[:200].split("\n", 1)[0]) and len(output) < 600:
+    if _ERROR.match(output) or (_FAILED.search(output[:200].split("\n", 1)[0]) and len(output) < 600):
         return None
     if is_shortened(output):
         return None

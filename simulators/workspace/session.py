@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from resample.types import Message, Prefix, Source, ToolCall, ToolOutput
+from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, UserError
 from simulators.base import may_have_run, never_ran, recorded_turns
 from simulators.files import SOMEWHERE
+from simulators.hooks import has_hooks
 from simulators.workspace.forms import Forms, Library
 from simulators.workspace.frames import unframe
 from simulators.workspace.knowledge import about, contradictions
@@ -15,9 +16,12 @@ from simulators.workspace.world import World
 
 
 class Workspace:
-    """Answers from the files and forms that the prefix has shown, and the forms that other transcripts have."""
+    """Answers from the files and forms that the prefix has shown, and the forms that other transcripts have.
 
-    def __init__(self, library: Callable[[], Library] | None = None, snapshots: Snapshots | None = None) -> None:
+    `library` has those of a source.
+    """
+
+    def __init__(self, library: Callable[[str], Library] | None = None, snapshots: Snapshots | None = None) -> None:
         self._library = library
         self._snapshots = snapshots or Snapshots()
 
@@ -27,12 +31,16 @@ class Workspace:
 
     def _world(self, prefix: Prefix) -> World:
         """The environment at the cut."""
-        library = None if self._library is None else self._library()
+        library = None if self._library is None else self._library(prefix.source)
         world = world_of(prefix, library)
-        snapshot = self._snapshots.of(prefix.workspace)
+        try:
+            snapshot = self._snapshots.of(prefix.workspace)
+        except UserError as error:
+            raise UserError(f"transcript {prefix.transcript}: {error}") from None
         if snapshot is not None:
             root = snapshot.root or world.shell.cwd or SOMEWHERE
             world.files = world.files.on(base_of(snapshot, root), root)
+            world.files.hooked = world.files.hooked or has_hooks(snapshot)
         return world
 
 

@@ -18,32 +18,38 @@ class Snapshots:
     """Opens snapshots by what config or transcripts say of them, each once.
 
     A transcript may be anybody's: what it names is opened only below the folders in `within`. `default` is for
-    transcripts that name none, and may stand anywhere.
+    transcripts that name none, and may stand anywhere; it is opened at once, so that a bad one is noticed before
+    anything is spent. Raises UserError.
     """
 
     def __init__(self, default: Any = None, within: Sequence[Path] = ()) -> None:
         self._default = default
         self._within = [path.resolve() for path in within]
         self._open: dict[str, Snapshot] = {}
+        self.of(None)
 
     def of(self, named: Any) -> Snapshot | None:
         """The snapshot of a transcript that names this (or nothing). Raises UserError."""
         if named is not None:
-            return self._opened(self._allowed(named))
-        return None if self._default is None else self._opened(self._default)
+            return self._opened("metadata", self._allowed(named))
+        return None if self._default is None else self._opened("simulator", self._default)
 
-    def _opened(self, spec: Any) -> Snapshot:
+    def _opened(self, where: str, spec: Any) -> Snapshot:
+        """The snapshot, which is named by the key `workspace` of what `where` says."""
         key = repr(spec)
         if key not in self._open:
             if len(self._open) >= _MOST_OPEN:
                 self._open.pop(next(iter(self._open))).close()
-            self._open[key] = open_snapshot(spec)
+            try:
+                self._open[key] = open_snapshot(spec)
+            except UserError as error:
+                raise UserError(f"{where}.{error}") from None
         return self._open[key]
 
     def _allowed(self, named: Any) -> Any:
         """What a transcript names, with its path made absolute. Raises UserError for one that may not be read."""
         path = named.get("path") if isinstance(named, Mapping) else named
-        if not isinstance(path, str):
+        if not isinstance(path, str) or not path or "\0" in path:
             raise UserError(f"metadata.workspace: {named!r:.200} names no path")
         found = next((base / path for base in self._within if _exists(base / path)), Path(path))
         whole = found.expanduser().resolve()

@@ -7,6 +7,7 @@ import re
 from resample.types import ToolCall
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, Files, Kind, NotThere, resolve
+from simulators.hooks import tells_of_hooks
 from simulators.operations import Note, Open, Operation, Other, Patch, Read, Refused, Shell, operation, windowed
 from simulators.shell.effects import Effects, effects
 from simulators.shell.learn import forget, learn
@@ -149,6 +150,7 @@ class World:
         """A call was made, and got this output (None: nobody has it): `is_real` if the environment itself gave it."""
         asked = self._asked(call)
         self.last_call_reads_only = self._reads_only(asked)
+        self.files.hooked = self.files.hooked or tells_of_hooks(call.arguments) or tells_of_hooks(output or "")
         if output is None:
             self._lose(asked)
             return

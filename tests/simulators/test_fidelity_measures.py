@@ -13,6 +13,9 @@ from builders import BASH, USER, ScriptedModel, acting, output, prefix_of, sayin
 
 from resample.types import ChatRequest, Message
 from simulators.fidelity import Case, Settings, measure
+from simulators.fidelity.replayed import identity
+from simulators.ladder import Ladder
+from simulators.recorded import Recorded
 from simulators.workspace.snapshots import Snapshots
 
 TOOLS = [BASH, tool("Read", file_path="string"), tool("TodoWrite", todos="array")]
@@ -67,10 +70,70 @@ def test_reconstruction_counts_answers_right_ones_and_wrong_ones():
     assert result["by_source"] == {"workspace": 3}
 
 
+def test_each_wrong_call_is_shown_around_its_first_difference():
+    long = f"{'same ' * 1000}%s{' rest' * 1000}"
+    read: Made = ("bash", {"command": "ls -R"}, long % "THEN")
+    cases = [
+        case(TODO, TODO, (TODO[0], TODO[1], "Something else."), transcript="a"),
+        case(LS, (LS[0], LS[1], "b.txt"), transcript="b"),
+        case(read, (read[0], read[1], long % "NOW"), transcript="c"),
+    ]
+    wrong = measured("reconstruction", *cases)["wrong_calls"]
+    assert wrong[0] == {
+        "transcript": "a",
+        "format": "made_up",
+        "number": 3,
+        "call": {"name": "TodoWrite", "arguments": '{"todos":[]}'},
+        "differs_at": 0,
+        "given": "Todos have been modified.",
+        "real": "Something else.",
+    }
+    assert [(each["transcript"], each["number"], each["differs_at"]) for each in wrong[1:]] == [
+        ("b", 2, 0),
+        ("c", 2, 5000),
+    ]
+    assert "same THEN rest" in wrong[2]["given"]
+    assert "same NOW rest" in wrong[2]["real"]
+    assert max(map(len, (wrong[2]["given"], wrong[2]["real"]))) == 2000
+
+
+def test_each_call_that_did_not_get_its_output_back_is_shown():
+    cases = [case(LS, LS, (LS[0], LS[1], "b.txt"))]
+    result = asyncio.run(identity(cases, Ladder([Recorded(original=False)])))
+    assert (result["calls"], result["matched"]) == (3, 1)
+    shown = [(each["number"], each["given"], each["real"]) for each in result["unmatched_calls"]]
+    assert shown == [(1, None, "a.txt"), (3, "a.txt", "b.txt")]
+
+
 def test_a_form_that_two_other_transcripts_show_is_known_from_the_start():
     cases = [case(TODO, transcript=name) for name in "abc"]
     assert measured("reconstruction", *cases)["answered"] == 3
     assert measured("reconstruction", *cases[:2])["answered"] == 0, "one other is not enough"
+
+
+def test_other_formats_that_stand_beside_change_no_form(monkeypatch: pytest.MonkeyPatch):
+    cases = [case(TODO, transcript=name) for name in "abc"]
+    other: Made = (TODO[0], TODO[1], "Noted by another harness.")
+    others = [case(other, transcript=f"x{number}")._replace(format="another") for number in range(6)]
+    others = [each._replace(prefix=replace(each.prefix, source="another", derived={})) for each in others]
+    both = measured("reconstruction", *others, *cases)
+    assert (both["right"], both["wrong"]) == (9, 0), "tools of one name differ from harness to harness"
+    monkeypatch.setattr("simulators.experience.MOST", 6)
+    few = measured("reconstruction", *others, *cases)["by_format"]
+    assert few["made_up"]["right"] == 3, "the examples are as many of each format"
+
+
+GET: Made = ("get_user", {"id": 1}, "Ann")
+
+
+def test_a_service_is_taken_to_repeat_itself_where_two_other_clusters_show_it_and_none_the_contrary():
+    steady = [case(GET, GET, transcript=name) for name in "abc"]
+    result = measured("reconstruction", *steady)
+    assert (result["answered"], result["right"]) == (3, 3)
+    assert measured("reconstruction", *steady[:2])["answered"] == 0, "one other is not enough"
+    fickle = case(GET, (*GET[:2], "Annie"), transcript="d")
+    assert measured("reconstruction", *steady, fickle)["wrong"] == 1, "that one's own turn is not known to itself"
+    assert measured("reconstruction", *steady, fickle)["answered"] == 1
 
 
 def test_evidence_counts_the_lines_of_an_output_that_stand_in_the_prompt():

@@ -12,7 +12,7 @@ from builders import BASH, USER, acting, output, prefix_of, saying, tool, tool_c
 from resample.actions import style
 from resample.types import Message, Source, ToolCall, ToolOutput
 from simulators.base import Unknown
-from simulators.recorded import Recorded
+from simulators.recorded import Recorded, Repeats
 
 TOOLS = [
     BASH,
@@ -25,7 +25,7 @@ TOOLS = [
 ]
 Made = tuple[str, Any]
 
-LS, RM, DATE, BUILD = (("bash", {"command": command}) for command in ("ls src", "rm src/a.py", "date", "make test"))
+LS, RM, DATE, BUILD = (("bash", {"command": command}) for command in ("ls src", "rm src/a.py", "date", "npm test"))
 READ, READ_B = ("read", {"path": "src/a.py"}), ("read", {"path": "src/b.py"})
 WRITE_A, WRITE_B = (("write", {"path": f"src/{name}.py", "content": "x"}) for name in "ab")
 TODO = ("todo_write", {"todos": []})
@@ -47,13 +47,18 @@ def call(name: str, arguments: Any) -> ToolCall:
 
 
 def answers(
-    calls: Sequence[Made], *, original: Sequence[Message] = (), before: Sequence[Message] = (), said: str = "went on"
+    calls: Sequence[Made],
+    *,
+    original: Sequence[Message] = (),
+    before: Sequence[Message] = (),
+    said: str = "went on",
+    others: Sequence[Repeats] = (),
 ) -> list[str | None]:
     """What each call is answered; None where nothing can be served: then the environment said `said`."""
     prefix = prefix_of(USER, *before, USER, tools=TOOLS) if before else prefix_of(USER, tools=TOOLS)
 
     async def ask() -> list[str | None]:
-        session = Recorded().open(prefix, original, 1)
+        session = Recorded(others=lambda prefix: others).open(prefix, original, 1)
         given: list[str | None] = []
         for each in calls:
             try:
@@ -141,6 +146,26 @@ def test_identity():
     assert answers(made, original=turn(*made)) == [f"output {number}" for number in range(1, len(made) + 1)]
 
 
+SAME, DIFFERENT = Repeats(same=1), Repeats(different=1)
+
+
+@pytest.mark.parametrize(
+    ("others", "expected"),
+    [
+        pytest.param([], None, id="nothing is known"),
+        pytest.param([SAME, Repeats()], None, id="one cluster is not enough"),
+        pytest.param([SAME, SAME], "output 1", id="two show it"),
+        pytest.param([SAME, SAME, DIFFERENT], None, id="one shows the contrary"),
+    ],
+)
+def test_what_a_service_said_before_the_cut_is_said_again_only_where_it_is_seen_to_repeat_itself(
+    others: list[Repeats], expected: str | None
+):
+    assert answers([USER_1], before=turn(USER_1), others=others) == [expected]
+    assert answers([USER_1, USER_1], others=others) == [None, "went on"], "what was answered here is said again here"
+    assert answers([USER_1], original=turn(USER_1), others=others) == ["output 1"], "and so is what was recorded"
+
+
 def test_a_failed_edit_has_changed_nothing():
     edit = ("edit", {"path": "src/a.py", "old_string": "x", "new_string": "y"})
     failed = turn(edit, READ, outputs=["Error: the text was not found", "content"])
@@ -166,6 +191,13 @@ def test_after_a_link_any_write_may_change_any_file():
     write_c = ("write", {"path": "src/c.py", "content": "x"})
     assert answers([READ, write_c, READ], original=turn(READ)) == ["output 1", None, "output 1"]
     assert answers([link, READ, write_c, READ], original=turn(link, READ)) == ["output 1", "output 2", None, None]
+
+
+def test_where_there_are_hooks_a_commit_may_change_anything():
+    commit = ("bash", {"command": "git commit -qm x"})
+    assert answers([READ, commit, READ], original=turn(READ)) == ["output 1", None, "output 1"]
+    config = ("bash", {"command": "cat .husky/pre-commit"})
+    assert answers([config, READ, commit, READ], original=turn(config, READ)) == ["output 1", "output 2", None, None]
 
 
 def test_calls_that_the_harness_answered_have_changed_nothing():

@@ -10,6 +10,7 @@ import pytest
 from snapshot_places import FILES, LATIN1, LINKS, MAKERS, directory, file, make_directory, repository, unknown
 
 from resample.types import SimulatorError, UserError
+from simulators.hooks import has_hooks
 from simulators.snapshot import Entry, Snapshot, TooLarge, open_snapshot
 
 LEADING_NOWHERE = {
@@ -241,3 +242,21 @@ def test_paths_may_hold_an_at_sign_and_a_home(tmp_path: Path, monkeypatch: pytes
     assert open_snapshot("~/a@b").read("f") == b"1"
     with pytest.raises(UserError, match="a@b: no git repository"):
         open_snapshot("~/a@b@main")
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("src/a.py", False),
+        (".git/hooks/pre-commit.sample", False),
+        (".git/hooks/pre-commit", True),
+        (".husky/pre-commit", True),
+        (".pre-commit-config.yaml", True),
+    ],
+)
+def test_it_tells_if_there_are_git_hooks(tmp_path: Path, path: str, expected: bool) -> None:
+    place = tmp_path / path
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("x")
+    with open_snapshot(str(tmp_path)) as opened:
+        assert has_hooks(opened) is expected

@@ -112,6 +112,10 @@ def test_writes_are_resolved_where_they_stand(command: str, writes: set[str]) ->
         "alias ls=rm",
         "pytest -u",
         "git frobnicate",
+        "make",
+        "make test",
+        "make -j4 -C sub build",
+        "cmake --build out",
         "git diff --output=f",
     ],
 )  # fmt: skip
@@ -122,7 +126,7 @@ def test_what_cannot_be_seen_into_may_change_anything(command: str) -> None:
 @pytest.mark.parametrize(
     "command",
     ["pytest -x", "npm test", "pnpm --filter web run test:unit", "npx tsc --noEmit", "go test -run X ./...",
-     "python -m pytest", "make test", "ruff check .", "cargo build", "mise run lint && mise run test"],
+     "python -m pytest", "make -n all", "ruff check .", "cargo build", "mise run lint && mise run test"],
 )  # fmt: skip
 def test_builds_and_tests_leave_sources(command: str) -> None:
     found = effects(command, "/w")

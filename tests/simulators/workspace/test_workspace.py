@@ -146,6 +146,18 @@ EDIT_OLD = ("Edit", {"file_path": "/repo/old.txt", "old_string": "line 3\n", "ne
     ("before", "calls"),
     [
         pytest.param(BEFORE, [("Read", {"file_path": "/repo/never.txt"})], id="never seen"),
+        pytest.param(
+            shown(
+                ("Read", {"file_path": "/a"}, "the content"),
+                (
+                    "Read",
+                    {"file_path": "/b"},
+                    f"</function_error>\n{'Refused, for this reason. ' * 40}</function_error>",
+                ),
+            ),
+            [("Read", {"file_path": "/b"})],
+            id="a long error is no content",
+        ),
         pytest.param(BEFORE, [("bash", {"command": "./run.sh"}), READ_OLD], id="after a command that may do anything"),
         pytest.param(BEFORE, [("bash", {"command": "git checkout main"}), READ_OLD], id="after a checkout"),
         pytest.param(
@@ -173,9 +185,28 @@ def test_the_workspace_says_when_it_does_not_know(before: list[Message], calls: 
 
 
 def test_commands_that_leave_sources_alone_leave_them_known():
-    assert not unknown(BEFORE, ("bash", {"command": "make test 2>&1 | tail -5"}), READ_OLD)
+    assert not unknown(BEFORE, ("bash", {"command": "npm test 2>&1 | tail -5"}), READ_OLD)
     assert not unknown(BEFORE, ("bash", {"command": "git status && git log -3"}), EDIT_OLD)
     assert not unknown(BEFORE, ("bash", {"command": "rm -rf /elsewhere"}), READ_OLD)
+
+
+COMMIT = ("bash", {"command": "git add -A && git commit -qm x"})
+
+
+@pytest.mark.parametrize(
+    ("seen", "said"),
+    [
+        pytest.param(("bash", {"command": "ls -a"}, ".git\n.husky\nold.txt"), "", id="husky"),
+        pytest.param(("bash", {"command": "cat .git/hooks/pre-commit"}, "ruff format"), "", id="a hook of git's own"),
+        pytest.param(("bash", {"command": "true"}, ""), "ruff format.......Passed", id="what the commit itself says"),
+    ],
+)
+def test_where_there_are_hooks_a_commit_may_have_changed_anything(seen: Made, said: str):
+    before = [*BEFORE, *shown(seen)[1:]]
+    without = [*BEFORE, *shown(("bash", {"command": "true"}, ""))[1:]]
+    assert not unknown(without, COMMIT, READ_OLD, heard="")
+    assert unknown(before, COMMIT, READ_OLD, heard=said)
+    assert not unknown(before, ("bash", {"command": "git log"}), READ_OLD, heard=said)
 
 
 def test_staging_is_silent_once_it_was_seen_to_be():
