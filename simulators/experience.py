@@ -10,7 +10,7 @@ from resample.types import Message, Prefix
 from simulators.base import recorded_calls
 from simulators.similar import Corpus
 from simulators.workspace.forms import Library
-from simulators.workspace.session import window_of
+from simulators.workspace.session import began, window_of
 from simulators.workspace.world import World
 
 Turns = Callable[[], Iterable[tuple[Prefix, Sequence[Message]]]]
@@ -45,6 +45,6 @@ class Experience:
             calls = recorded_calls(prefix, [*prefix.messages.items, *original])
             for call, output in calls:
                 world.observe(call, output)
-            library.add(prefix.cluster, world.forms)
+            library.add(prefix.cluster, world.forms, began(prefix))
             corpus.add(prefix.cluster, [(call.name, call.arguments, text) for call, text in calls if text is not None])
         return corpus, library
