@@ -11,6 +11,8 @@ from resample.types import ToolCall, ToolSchema
 from simulators.files import resolve
 from simulators.operations import (
     Edit,
+    Glob,
+    Grep,
     Insert,
     Note,
     Operation,
@@ -142,7 +144,7 @@ def _shell(name: str, asked: Shell, cwd: str | None, elsewhere: Sequence[str | N
 
 
 def _other(call: ToolCall, asked: Operation, cwd: str | None, schemas: Mapping[str, ToolSchema]) -> Touched:
-    reads_only = isinstance(asked, Other) and asked.reads_only
+    reads_only = isinstance(asked, Other | Grep | Glob) and asked.reads_only
     return Touched(_key(call, schemas), ANYTHING, NOTHING if reads_only else ANYTHING, cwd=cwd)
 
 

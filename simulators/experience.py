@@ -12,7 +12,7 @@ from simulators.base import recorded_calls
 from simulators.recorded import Repeats, repeats
 from simulators.similar import Corpus
 from simulators.workspace.forms import Library
-from simulators.workspace.session import window_of
+from simulators.workspace.session import began, window_of
 from simulators.workspace.world import World
 
 Turns = Callable[[], Iterable[tuple[Prefix, Sequence[Message]]]]
@@ -66,6 +66,6 @@ class Experience:
             calls = recorded_calls(prefix, messages)
             for call, output in calls:
                 world.observe(call, output)
-            libraries[prefix.source].add(prefix.cluster, world.forms)
+            libraries[prefix.source].add(prefix.cluster, world.forms, began(prefix))
             corpus.add(prefix.cluster, [(call.name, call.arguments, text) for call, text in calls if text is not None])
         return _Shown(corpus, libraries, repeated)

@@ -10,7 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from types import MappingProxyType
+from typing import NamedTuple
 
 from simulators.base import Unknown
 
@@ -18,6 +20,7 @@ SOMEWHERE = "/?"
 """Stands for a working directory that is not known."""
 _CONFIRMING = 5
 """Lines."""
+_MOST_DOUBTED = 8
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -134,6 +137,26 @@ Base = Callable[[str], Node | None]
 """A snapshot under all that was seen: what it has at a path; None where it cannot tell."""
 
 
+class Missed(NamedTuple):
+    """Names that were looked for, and not found."""
+
+    root: str
+    pattern: str
+    """As a shell's, for one name."""
+    deep: bool
+    """Also below the directories in it."""
+
+    def covers(self, path: str) -> bool:
+        """Would it have been found?"""
+        directory, name = posixpath.split(path)
+        below = directory == self.root or (self.deep and directory.startswith(self.root.rstrip("/") + "/"))
+        return below and fnmatchcase(name, self.pattern)
+
+    def concerns(self, path: str) -> bool:
+        """May a change at this path have made it untrue?"""
+        return (path + "/").startswith(self.root + "/") or (self.root + "/").startswith(path + "/")
+
+
 class Files:
     """A file system, as far as it is known. `fork` before what may have to be taken back."""
 
@@ -148,6 +171,9 @@ class Files:
         """Were files given other names?"""
         self.hooked = False
         """Was there a sign of git hooks?"""
+        self._missed: list[Missed] = []
+        self._doubted: dict[str, tuple[File, ...]] = {}
+        """What was known of files that may have changed since, the latest first."""
 
     def fork(self) -> Files:
         """A copy that changes by itself."""
@@ -156,6 +182,7 @@ class Files:
         copy._forgotten = set(self._forgotten)
         copy._aged = set(self._aged)
         copy._linked, copy.hooked = self._linked, self.hooked
+        copy._doubted, copy._missed = dict(self._doubted), list(self._missed)
         return copy
 
     def become(self, other: Files) -> None:
@@ -163,11 +190,17 @@ class Files:
         copy = other.fork()
         self._nodes, self._base, self._forgotten, self._aged = copy._nodes, copy._base, copy._forgotten, copy._aged
         self._linked, self.hooked = copy._linked, copy.hooked
+        self._doubted, self._missed = copy._doubted, copy._missed
 
     # -- asking
 
     def kind(self, path: str) -> Kind:
         """What stands at this path."""
+        kind = self._kind(path)
+        is_missed = kind is Kind.UNKNOWN and any(missed.covers(path) for missed in self._missed)
+        return Kind.ABSENT if is_missed else kind
+
+    def _kind(self, path: str) -> Kind:
         node = self._node(path)
         if node is not None and not (node is Kind.ABSENT and path in self._aged):
             return _kind_of(node)
@@ -197,6 +230,10 @@ class Files:
         if kind in (Kind.ABSENT, Kind.DIRECTORY):
             raise NotThere(path, kind)
         raise Unknown(f"{path}: not known")
+
+    def doubted(self, path: str) -> tuple[File, ...]:
+        """What was known of a file that may have changed since, the latest first."""
+        return self._doubted.get(path, ()) if self.kind(path) in (Kind.UNKNOWN, Kind.FILE) else ()
 
     def text(self, path: str) -> str:
         """A file's whole content. Raises NotThere, Unknown."""
@@ -237,6 +274,14 @@ class Files:
             known = None
         self._put(path, known.merged(file) if known is not None and known.agrees(file) else file)
 
+    def see_lines(self, path: str, lines: Mapping[int, str]) -> None:
+        """Some lines of a file were found; of one that was seen before time passed they tell too little."""
+        node = self._nodes.get(path)
+        file = File(lines)
+        is_aged = isinstance(node, File) and path in self._aged and not node.confirmed_by(file) and node.agrees(file)
+        if not is_aged and self.kind(path) in (Kind.FILE, Kind.EXISTS, Kind.UNKNOWN):
+            self.see(path, file)
+
     def see_directory(self, path: str, visible: Mapping[str, Kind] | None, hidden: Mapping[str, Kind] | None) -> None:
         """A directory was listed; None where the entries of this sort were not, or not all."""
         node = None if path in self._aged else self._nodes.get(path)
@@ -254,6 +299,10 @@ class Files:
             if kind is not Kind.EXISTS:
                 self._put(path, File() if kind is Kind.FILE else Directory())
 
+    def see_none(self, missed: Missed) -> None:
+        """No files of such names were found but those that are known."""
+        self._missed.append(missed)
+
     # -- what is done
 
     def write(self, path: str, text: str) -> None:
@@ -266,6 +315,11 @@ class Files:
         """The file has this content now, of which not all may be known."""
         self._doubt_links(path)
         self._put(path, file)
+
+    def doubt(self, path: str, file: File) -> None:
+        """The file is there, and has this content if nothing else has changed it."""
+        self.change(path, File())
+        self._keep(path, file)
 
     def remove(self, path: str) -> None:
         """The path, and what is below it, is gone."""
@@ -283,7 +337,9 @@ class Files:
             return
         self._doubt_links(path)
         self._drop_below(path)
-        self._nodes.pop(path, None)
+        self._missed = [each for each in self._missed if not each.concerns(path)]
+        node = self._nodes.pop(path, None)
+        self._keep(path, node)
         self._forgotten.add(path)
         parent = posixpath.dirname(path)
         node = self._node(parent)
@@ -300,9 +356,13 @@ class Files:
     def age(self) -> None:
         """Time passes, in which others may change what was seen."""
         self._aged = set(self._nodes)
+        self._missed = []
 
     def forget_all(self) -> None:
         """Anything may have changed."""
+        for path, file in self.known():
+            self._keep(path, file)
+        self._missed = []
         self._nodes.clear()
         self._base = None
 
@@ -327,6 +387,7 @@ class Files:
 
     def forget_entries(self) -> None:
         """Files may have come or gone; the content of those that are known stays."""
+        self._missed = []
         self._nodes = {path: node for path, node in self._nodes.items() if isinstance(node, File)}
         base = self._base
         self._base = None if base is None else lambda path: _file_only(base(path))
@@ -379,6 +440,8 @@ class Files:
         kind = _kind_of(node)
         self._nodes[path] = node
         self._aged.discard(path)
+        if not isinstance(node, File) or node.whole:
+            self._doubted.pop(path, None)
         while (parent := posixpath.dirname(path)) != path:
             above = self._node(parent)
             if isinstance(above, Directory):
@@ -393,7 +456,11 @@ class Files:
     def _drop_below(self, path: str) -> None:
         below = path.rstrip("/") + "/"
         for other in [other for other in self._nodes if other.startswith(below)]:
-            del self._nodes[other]
+            self._keep(other, self._nodes.pop(other))
+
+    def _keep(self, path: str, node: Node | None) -> None:
+        if isinstance(node, File) and node.lines:
+            self._doubted[path] = (node, *self._doubted.get(path, ()))[:_MOST_DOUBTED]
 
     def _aliases(self, path: str) -> list[str]:
         """Known paths that may be the same: one of the two is relative to a directory that is not known."""

@@ -116,13 +116,31 @@ class Refused(NamedTuple):
     why: str
 
 
+class Grep(NamedTuple):
+    """Find lines that match a pattern, with a tool of its own."""
+
+    pattern: str
+    path: str | None = None
+    options: tuple[str, ...] | None = ()
+    """Those that `grep` has too; None where there are others."""
+    reads_only: bool = True
+
+
+class Glob(NamedTuple):
+    """Find files by their names, with a tool of its own."""
+
+    pattern: str
+    path: str | None = None
+    reads_only: bool = True
+
+
 class Other(NamedTuple):
     """Anything else."""
 
     reads_only: bool
 
 
-Operation = Read | Write | Edit | Insert | Lines | Open | Create | Patch | Shell | Note | Refused | Other
+Operation = Read | Write | Edit | Insert | Lines | Open | Create | Patch | Shell | Note | Refused | Grep | Glob | Other
 
 _PATHS = ("file_path", "path", "absolute_path", "filePath", "filename", "file", "target_file", "notebook_path")
 _OLD = ("old_string", "old_str", "oldText", "oldString", "old_text", "search")
@@ -161,9 +179,15 @@ def _operation(call: ToolCall) -> Operation:
         found
         or _shell(call.name, arguments)
         or _file(call.name, arguments)
+        or _search(call.name, arguments)
         or _note(call)
         or Other(_reads_only(call.name))
     )
+
+
+def calls_agent(call: ToolCall) -> bool:
+    """Does it give a task to another agent?"""
+    return _words(call.name) in ({"task"}, {"agent"}) and "prompt" in (call.parsed or {})
 
 
 def is_change(call: ToolCall) -> bool:
@@ -354,6 +378,30 @@ def _ranged(path: str, arguments: Mapping[str, Any]) -> Operation:
     if count is None and last is not None:
         count = last - (first or 1) + 1
     return Read(path, first, count)
+
+
+def _search(name: str, arguments: Mapping[str, Any]) -> Operation | None:
+    words, pattern, path = _words(name), _text(arguments, ("pattern",)), _text(arguments, ("path",))
+    if pattern is None or not words & {"grep", "glob"}:
+        return None
+    others = arguments.keys() - {"pattern", "path", "description"}
+    if "glob" in words:
+        return None if others else Glob(pattern, path)
+    return Grep(pattern, path, _grep_options({key: arguments[key] for key in others}))
+
+
+def _grep_options(others: Mapping[str, Any]) -> tuple[str, ...] | None:
+    if others.get("output_mode") != "content":
+        return None
+    found = []
+    for key, value in others.items():
+        if key in ("-A", "-B", "-C", "-n", "-i") and value is True:
+            found.append(key)
+        elif key in ("-A", "-B", "-C") and isinstance(value, int):
+            found.append(f"{key}{value}")
+        elif key != "output_mode" and value is not False:
+            return None
+    return tuple(sorted(found))
 
 
 def _note(call: ToolCall) -> Operation | None:

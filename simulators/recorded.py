@@ -17,7 +17,7 @@ from simulators.base import RecordedCall, Unknown, may_have_run, never_ran, reco
 from simulators.effects import ANYTHING, NOTHING, Touched, touched, without_effect
 from simulators.hooks import tells_of_hooks
 from simulators.operations import Other, is_change, operation
-from simulators.workspace.observe import has_failed
+from simulators.workspace.observe import has_failed, is_refused
 
 _OPENING = 200
 """Characters in which an error says that it is one."""
@@ -112,7 +112,7 @@ class _Account:
             touched = touched._replace(writes=ANYTHING)
         if output is not None and may_have_run(output):
             output = None
-        failed = output is not None and not is_change(call) and _says_that_it_failed(call, output.content)
+        failed = output is not None and _may_succeed(call, output.content)
         self.made.append(_Made(touched, output, self.turn, failed))
         self.cwd = touched.cwd
         self.cwds[self.cwd] = None
@@ -205,13 +205,15 @@ class RecordedSession:
     def _from_before(self, asked: Touched) -> ToolOutput | None:
         if asked.is_volatile or asked.key[0] in self._account.unreliable:
             return None
-        output = _latest(asked, self._account.made, self._account.turn)
+        output = _at_rest(asked, self._account) or _latest(asked, self._account.made, self._account.turn)
         is_real = output is not None and output.source is Source.RECORDED
         return None if is_real and not asked.of_files and not self._steady else output
 
 
-def _says_that_it_failed(call: ToolCall, output: str) -> bool:
-    return has_failed(operation(call), output) or "error" in output[:_OPENING].lower()
+def _may_succeed(call: ToolCall, output: str) -> bool:
+    """Has it failed, and may do better when it is made again? A change fails again, unless it was only refused."""
+    failed = has_failed(operation(call), output) or "error" in output[:_OPENING].lower()
+    return failed and (is_refused(output) or not is_change(call))
 
 
 def _changes(asked: Touched, made: Sequence[_Made]) -> list[object]:
@@ -250,6 +252,15 @@ def _latest(asked: Touched, made: Sequence[_Made], turn: int) -> ToolOutput | No
             return None if each.failed or stale else each.output
         if asked.is_changed_by(each.touched):
             return None
+    return None
+
+
+def _at_rest(asked: Touched, account: _Account) -> ToolOutput | None:
+    """What the same call gave twice running, whatever it does: what it does has changed nothing of it."""
+    match account.made[-2:]:
+        case [one, other] if one.turn == other.turn == account.turn and one.touched.key == other.touched.key:
+            is_same = one.output is not None and other.output is not None and one.output.content == other.output.content
+            return other.output if is_same and not other.failed and asked.key == other.touched.key else None
     return None
 
 

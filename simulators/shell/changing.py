@@ -92,7 +92,7 @@ def rm(arguments: Sequence[str], io: Io) -> int:
         elif kind is Kind.DIRECTORY and not recursive:
             io.error(f"rm: cannot remove '{name}': Is a directory\n", "rm.directory")
             return _only(operands, 1)
-        elif kind in (Kind.FILE, Kind.DIRECTORY) or "f" in given:
+        elif kind in (Kind.FILE, Kind.DIRECTORY) or "f" in given or io.files.doubted(path):
             io.touching.write(path)
             io.files.remove(path)
         else:

@@ -10,11 +10,12 @@ from simulators.shell.state import CommandFunction, Io
 
 
 def git(arguments: Sequence[str], io: Io) -> int:
-    """`git add` of what is not known to be absent: silent, once that was seen here."""
+    """`git add` of what is not known to be absent: silent, once that was seen here, or where all of it is there."""
     match list(arguments):
         case ["add", *operands] if operands:
             _check(operands, io)
-            io.assumes.add("git.add")
+            if any(io.kind(operand) is not Kind.FILE for operand in operands):
+                io.assumes.add("git.add")
         case _:
             raise Unknown("git: not modelled")
     return 0

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from simulators.base import Unknown
-from simulators.files import File, Kind
+from simulators.files import File, Kind, Missed
 from simulators.shell.reading import counted
 from simulators.shell.state import Io, number, options
 
@@ -19,7 +19,7 @@ _ABSENT = re.compile(
 _MODES = {"-": Kind.FILE, "d": Kind.DIRECTORY, "l": Kind.EXISTS}
 _LONG = re.compile(
     r"([-dlbcps])[-rwxsStT]{9}[@+.]? +\d+ +\S+ +\S+ +\d[\d.,]*[KMGT]?B? +"
-    r"(?:\w{3} +\d{1,2} +(?:\d{1,2}:\d{2}|\d{4})|\d{1,2} \w{3} +(?:\d{1,2}:\d{2}|\d{4})"
+    r"(?:(?:\w{3}|\d{1,2}) +\d{1,2} +(?:\d{1,2}:\d{2}|\d{4})|\d{1,2} \w{3} +(?:\d{1,2}:\d{2}|\d{4})"
     r"|\d{4}-\d{2}-\d{2} \d{2}:\d{2}\S*) (.+)"
 )
 _GREP_LINE = re.compile(r"(\d{1,7})[:-](.*)")
@@ -193,6 +193,9 @@ def _classified(entry: str, kind: Kind) -> tuple[str, Kind]:
 
 
 def _find(arguments: Sequence[str], text: str, code: int | None, io: Io) -> None:
+    if not text.strip():
+        _found_nothing(list(arguments), io)
+        return
     joined = " ".join(arguments)
     if " -type f" not in f" {joined}" or re.search(r"-(?:exec|o|or|printf|ls|delete|print0|not)\b|!|\(", joined):
         return
@@ -200,6 +203,26 @@ def _find(arguments: Sequence[str], text: str, code: int | None, io: Io) -> None
     for line in _shown(text, code):
         if line.startswith(roots[0].rstrip("/") + "/") and "//" not in line:
             io.files.see_kind(io.path(line), Kind.FILE)
+
+
+def _found_nothing(arguments: list[str], io: Io) -> None:
+    """Names that stand nowhere below a directory: only of plain searches, so that there is no doubt what was sought."""
+    root = arguments.pop(0) if arguments and not arguments[0].startswith("-") else "."
+    if root != "." and io.kind(root) is not Kind.DIRECTORY:
+        return
+    names, deep = [], True
+    while arguments:
+        option = arguments.pop(0)
+        value = arguments.pop(0) if arguments and option != "-o" else ""
+        if option == "-name":
+            names.append(value)
+        elif option == "-maxdepth":
+            deep = False
+        elif (option, value) != ("-type", "f") and option != "-o":
+            return
+    for name in names:
+        if name.strip("*."):
+            io.files.see_none(Missed(io.path(root), name, deep))
 
 
 def _grep(arguments: Sequence[str], text: str, code: int | None, io: Io) -> None:

@@ -50,6 +50,11 @@ class Block(NamedTuple):
         """The number of its last line."""
         return self.first + len(self.lines) - 1
 
+    @property
+    def may_close(self) -> bool:
+        """May its last line be none of the file? Editors that put a tab behind the number show one more, empty line."""
+        return len(self.lines) > 1 and self.lines[-1] == "" and self.style.separator == "\t"
+
 
 class _Numbered(NamedTuple):
     number: int
@@ -127,12 +132,15 @@ class Rule(NamedTuple):
     """Does a last line end begin one more, empty line?"""
     first: tuple[str, int]
     last: tuple[str, int]
+    closes: bool = False
+    """Does one more, empty line follow in any case?"""
 
     def lines(self, page: Page) -> tuple[int, list[str]]:
         """The first number, and the lines. Raises Unknown where one of them is not known."""
         first = max(1, _anchor(page, self.first, 1))
         last = _anchor(page, self.last, None)
-        return first, _lines(page.file, first, last, self.splits)
+        found = _lines(page.file, first, last, self.splits)
+        return first, [*found, ""] if self.closes else found
 
     @property
     def is_even(self) -> bool:
@@ -171,18 +179,24 @@ def _lines(file: File, first: int, last: int, splits: bool) -> list[str]:
 
 def rules(block: Block, page: Page) -> frozenset[Rule]:
     """Every rule that gives exactly this block."""
-    fitting = set()
-    for first in _firsts(block, page):
-        for last in _lasts(block, page):
+    fitting = set(_fitting(block, block, page, False))
+    if block.may_close and "end" in page.anchors:
+        fitting |= set(_fitting(block._replace(lines=block.lines[:-1]), block, page, True))
+    return frozenset(fitting)
+
+
+def _fitting(part: Block, block: Block, page: Page, closes: bool) -> Iterator[Rule]:
+    """The rules that give the whole block, `part` of which are lines of the file."""
+    for first in _firsts(part, page):
+        for last in _lasts(part, page):
             for splits in (False, True):
-                rule = Rule(splits, first, last)
+                rule = Rule(splits, first, last, closes)
                 try:
                     number, lines = rule.lines(page)
                 except Unknown:
                     continue
                 if number == block.first and tuple(lines) == block.lines:
-                    fitting.add(rule)
-    return frozenset(fitting)
+                    yield rule
 
 
 def _firsts(block: Block, page: Page) -> Iterator[tuple[str, int]]:

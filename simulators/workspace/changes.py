@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, File, Files, Kind, NotThere, resolve
 from simulators.operations import Create, Edit, Insert, Lines, Open, Operation, Patch, Read, Replacement, Write
 from simulators.workspace.blocks import Page, find_block
-from simulators.workspace.forms import Told
+from simulators.workspace.forms import Facts, Told
 from simulators.workspace.patch import Add, Change, Delete, Missing, Section, Update, apply, is_distinct, parse
 from simulators.workspace.python import is_sound
 
@@ -41,6 +42,8 @@ class Done(NamedTuple):
     """Makes the change; None where there is none."""
     opens: str | None = None
     """The file that is open afterwards, if another one."""
+    is_doubted: bool = False
+    """What it changes may have been changed before: it is known what is told, but not what is around it."""
 
 
 def carry_out(operation: Operation, files: Files, place: Place) -> Done:
@@ -149,30 +152,54 @@ def _sizes(prefix: str, text: str) -> dict[str, str]:
 
 def _edit(edit: Edit, files: Files, place: Place) -> Done:
     named = edit.path or _opened(place)
-    # What is to be replaced is named: that it was seen there some time ago is enough.
-    file = _found(named, files, place, aged=True)
-    if isinstance(file, Told):
-        return Done(file)
     path = place.resolve(named)
-    facts = path_facts(named, place)
+    try:
+        # What is to be replaced is named: that it was seen there some time ago is enough.
+        file = _found(named, files, place, aged=True)
+        if isinstance(file, Told):
+            return Done(file)
+        told, changed = _edited(edit, file, path_facts(named, place))
+        if changed is None and told.outcome != "nothing to change":
+            _found(named, files, place)  # raises Unknown for what was seen some time ago
+    except Unknown:
+        return _edit_doubted(edit, path, files, place)
+    if changed is None:
+        return Done(told)
+    if edit.path is None:
+        told.facts["total"] = _checked(path, changed)
+    return Done(told, lambda: files.change(path, changed))
+
+
+def _edit_doubted(edit: Edit, path: str, files: Files, place: Place) -> Done:
+    """It was there before the file may have been changed: where it is now, and between what, is not known."""
+    for file in files.doubted(path):
+        try:
+            told, changed = _edited(edit, file, path_facts(edit.path or path, place))
+        except Unknown:
+            continue
+        if changed is not None and edit.path is not None:
+            told = told._replace(page=Page(File(), {}))
+            return Done(told, partial(files.doubt, path, changed), is_doubted=True)
+    raise Unknown("the text may stand in lines that are not known")
+
+
+def _edited(edit: Edit, file: File, facts: Facts) -> tuple[Told, File | None]:
+    """What is told, and the changed file; None if it cannot be done. Raises Unknown."""
     start, end = 0, 0
     for number, replacement in enumerate(edit.replacements):
         own = facts | _edit_facts(replacement, str(number + 1))
         replaced = replace(file, replacement)
         if isinstance(replaced, str):
-            return Done(Told(replaced, own))
+            return Told(replaced, own), None
         if isinstance(replaced, int):
-            return Done(Told("ambiguous", own | {"occurrences": str(replaced)}))
+            return Told("ambiguous", own | {"occurrences": str(replaced)}), None
         file, start, end = replaced.file, replaced.start, replaced.end
         facts = own | {"occurrences": str(replaced.times)}
-    changed = file
     outcome = "done" if len(edit.replacements) == 1 else "several done"
     if any(replacement.every for replacement in edit.replacements):
         outcome += ", every one"
     facts["replacements"] = str(len(edit.replacements))
-    if edit.path is None:
-        facts["total"] = _checked(path, changed)
-    return Done(Told(outcome, facts, Page(file, {"start": start, "end": end})), lambda: files.change(path, changed))
+    return Told(outcome, facts, Page(file, {"start": start, "end": end})), file
 
 
 def _edit_facts(replacement: Replacement, number: str) -> dict[str, str]:
@@ -257,15 +284,28 @@ def _insert(insert: Insert, files: Files, place: Place) -> Done:
     file = _found(insert.path, files, place)
     if isinstance(file, Told):
         return Done(file)
-    text = file.text
-    lines = text.split("\n")
-    facts = path_facts(insert.path, place) | {"line": str(insert.line), "new": insert.text, "total": str(file.count)}
-    if not 0 <= insert.line <= len(lines):
-        return Done(Told("no such line", facts))
+    facts = path_facts(insert.path, place) | {"line": str(insert.line), "new": insert.text}
     put = insert.text.split("\n")
-    changed = File.of("\n".join([*lines[: insert.line], *put, *lines[insert.line :]]))
+    if file.whole and file.ends is not None:
+        lines = file.text.split("\n")
+        facts["total"] = str(file.count)
+        if not 0 <= insert.line <= len(lines):
+            return Done(Told("no such line", facts))
+        changed = File.of("\n".join([*lines[: insert.line], *put, *lines[insert.line :]]))
+    elif 0 <= insert.line < max(file.lines, default=0):
+        changed = _pushed(file, insert.line, put)
+    else:
+        raise Unknown("the line may not be there")
     page = Page(changed, {"start": insert.line + 1, "end": insert.line + len(put)})
     return Done(Told("done", facts, page), lambda: files.change(place.resolve(insert.path), changed))
+
+
+def _pushed(file: File, after: int, put: list[str]) -> File:
+    """A file of which not all is known, with lines put after one that is not its last."""
+    lines = {number: line for number, line in file.lines.items() if number <= after}
+    lines |= dict(enumerate(put, start=after + 1))
+    lines |= {number + len(put): line for number, line in file.lines.items() if number > after}
+    return File(lines, None if file.count is None else file.count + len(put), file.ends)
 
 
 # -- patches --------------------------------------------------------------------------------------------------------

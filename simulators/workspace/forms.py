@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from simulators.base import Unknown
@@ -25,6 +26,11 @@ _SETTLED = 3
 _PLAIN = "Note"
 """Of these operations the acknowledgement is a sentence by itself, in no frame of the harness."""
 _ENOUGH = 2
+_SEVERAL = 2
+_TOLD_ALIKE = 0.8
+"""Of all lines; between versions of a harness it was 0.75 at most."""
+_NEXT = 12
+"""So many of the kin, the next in time, have to agree."""
 _NEARLY_ALL = 0.9
 _CLUSTERS = 64
 """Of so many clusters the forms are kept, for each key."""
@@ -201,62 +207,131 @@ Key = tuple[str, ...]
 """Tool, operation and outcome."""
 
 
+class Worded(NamedTuple):
+    """The usual form of each outcome that a transcript has shown."""
+
+    sure: Mapping[Key, Template]
+    """Those that were computed."""
+    assumed: Mapping[Key, Template]
+    """Those read off the output itself: they tell harnesses apart where there is nothing else."""
+    opening: frozenset[str] = frozenset()
+    """Lines of what the harness tells the agent first: who is told the same is in the same harness."""
+
+
 class Library:
     """The forms of other transcripts, for what a transcript itself has not shown.
 
-    One counts where at least two clusters show it, and none shows another one: of the clusters that share forms with
-    this transcript, since a harness words its outputs differently from one version to the next. Where the transcript
-    has not shown any form yet that could be compared, nearly all clusters have to agree.
+    Only those count that word nothing in another way than this transcript does: its kin. A harness words its outputs
+    differently from one version to the next, so of the kin those that were recorded at nearly the same time have to
+    agree. One alone is enough where it is alike in several things. Where the transcript has not shown any form yet that
+    could be compared, nearly all transcripts have to agree.
     """
 
     def __init__(self) -> None:
         self._shown: dict[Key, dict[str, list[Template]]] = defaultdict(dict)
         """By key, then by cluster."""
-        self._of: dict[str, dict[Key, Template]] = defaultdict(dict)
-        """By cluster, then by key."""
+        self._of: dict[str, Worded] = {}
+        """By cluster."""
+        self._dates: dict[str, float] = {}
 
-    def add(self, cluster: str, forms: Forms) -> None:
-        """The forms that a transcript of this cluster shows."""
-        for key, template in forms.usual().items():
+    def add(self, cluster: str, forms: Forms, date: float | None = None) -> None:
+        """The forms that a transcript of this cluster shows, which began at `date` (seconds)."""
+        if date is not None:
+            self._dates.setdefault(cluster, date)
+        worded = forms.worded()
+        for key, template in worded.sure.items():
             by_cluster = self._shown[key]
             if cluster in by_cluster or len(by_cluster) < _CLUSTERS:
                 by_cluster.setdefault(cluster, []).append(template)
-                self._of[cluster].setdefault(key, template)
+        known = self._of.get(cluster, Worded({}, {}, worded.opening))
+        self._of[cluster] = Worded({**worded.sure, **known.sure}, {**worded.assumed, **known.assumed}, known.opening)
 
-    def template(self, key: Key, cluster: str, own: Mapping[Key, Template]) -> Template | None:
+    def template(self, key: Key, cluster: str, own: Worded, date: float | None = None) -> Template | None:
         """What other transcripts of this kind show; None where they are too few, or differ."""
         shown = {other: each for other, each in self._shown.get(key, {}).items() if other != cluster}
-        kin = [other for other in shown if own.keys() & self._of[other].keys() and _alike(own, self._of[other])]
+        sure = {other: _compared(own.sure, self._of[other].sure) for other in shown}
+        for other in [other for other in shown if _is_told_alike(own.opening, self._of[other].opening)]:
+            sure[other] = sure[other]._replace(of=sure[other].of + 1, tell=sure[other].tell + _SEVERAL)
+        assumed = {other: _compared(own.assumed, self._of[other].assumed) for other in shown}
+        compared = sure if any(each.of for each in sure.values()) else assumed
+        kin = self._nearest([other for other, each in compared.items() if each.of and not each.differ], date)
         if len(kin) >= _ENOUGH:
             return _common_form([template for other in kin for template in shown[other]], 1.0)
-        if own.keys() & {key for other in shown for key in self._of[other]} and key[1] != _PLAIN:
+        enough = 1 if key[1] == _PLAIN else _SEVERAL
+        if kin and sure[kin[0]].tell + assumed[kin[0]].tell >= enough and not assumed[kin[0]].differ:
+            only = _common_form(shown[kin[0]], 1.0, least=1)
+            return only if only is not None and _is_explained(only) else None
+        if any(each.of for each in compared.values()) and key[1] != _PLAIN:
             return None  # harnesses that can be compared word their outputs in another way
         return _common_form([template for each in shown.values() for template in each], _NEARLY_ALL)
 
+    def _nearest(self, kin: Sequence[str], date: float | None) -> Sequence[str]:
+        """Those that were recorded next to this one; all, where it is not known when."""
+        if date is None or any(other not in self._dates for other in kin):
+            return kin
+        return sorted(kin, key=lambda other: abs(self._dates[other] - date))[:_NEXT]
 
-def _common_form(templates: Sequence[Template], share: float) -> Template | None:
-    """The form that so large a share of them, and at least two, have."""
+
+def _common_form(templates: Sequence[Template], share: float, least: int = _ENOUGH) -> Template | None:
+    """The form that so large a share of them, and at least so many, have."""
     for first in templates[:_ENOUGH]:
         common, times = first, 0
         for template in templates:
             if (both := merged(common, template)) is not None:
                 common, times = both, times + 1
-        if times >= max(_ENOUGH, share * len(templates)):
+        if times >= max(least, share * len(templates)):
             return common
     return None
 
 
-def _alike(own: Mapping[Key, Template], other: Mapping[Key, Template]) -> bool:
-    """Is there no outcome of which the two usually show different forms?"""
-    return all(merged(own[key], other[key]) is not None for key in own.keys() & other.keys())
+def _is_told_alike(one: frozenset[str], other: frozenset[str]) -> bool:
+    """The task may stand between what is the same in one harness."""
+    return bool(one) and len(one & other) >= _TOLD_ALIKE * len(one | other)
+
+
+class _Compared(NamedTuple):
+    """The forms of two transcripts."""
+
+    of: int
+    """How many things both have shown."""
+    differ: bool
+    """Is one of them worded in another way?"""
+    tell: int
+    """How many have words of their own, by which they can be told from others."""
+
+
+def _compared(own: Mapping[Key, Template], other: Mapping[Key, Template]) -> _Compared:
+    common = own.keys() & other.keys()
+    differ = any(merged(own[key], other[key]) is None for key in common)
+    return _Compared(len(common), differ, sum(any(isinstance(part, str) for part in own[key]) for key in common))
+
+
+def _most(seen: Sequence[_Seen]) -> Template:
+    return max(seen, key=lambda each: each.times).template
+
+
+def _is_open(template: Template) -> bool:
+    """Is it open if an empty line belongs to what was printed, or to the frame around it?"""
+    return any(
+        isinstance(before, Slot) and isinstance(part, str) and part.startswith("\n")
+        for before, part in pairwise(template)
+    )
+
+
+def _is_explained(template: Template) -> bool:
+    """Is it known where each line that it shows comes from?"""
+    return not any(isinstance(part, str) and find_block(part) for part in template)
 
 
 class Forms:
     """The forms that outputs have had here, by tool, operation and outcome."""
 
-    def __init__(self, library: Library | None = None, cluster: str = "") -> None:
+    def __init__(self, library: Library | None = None, cluster: str = "", date: float | None = None) -> None:
         self._library = library
         self._cluster = cluster
+        self._date = date
+        self.opening: frozenset[str] = frozenset()
+        """Lines of what the harness tells the agent first."""
         self._seen: dict[Key, list[_Seen]] = defaultdict(list)
         self._splits: dict[Style, set[bool]] = defaultdict(set)
         """Does a last line end begin one more line? By how lines are numbered: viewers and editors are mostly alike."""
@@ -267,7 +342,7 @@ class Forms:
     def learn(self, key: Key, output: str, told: Told) -> None:
         """An output was really given."""
         template = explain(output, told)
-        if told.is_told_by(template):
+        if told.is_told_by(template) and (told.page is None or _is_explained(template)):
             for part in template:
                 if isinstance(part, Shown) and len(splits := {rule.splits for rule in part.rules}) == 1:
                     self._splits[part.style] |= splits
@@ -298,16 +373,30 @@ class Forms:
     def _output(self, key: Key, told: Told) -> str:
         latest = self._latest.get(key)
         if not latest:
-            shared = None if self._library is None else self._library.template(key, self._cluster, self.usual())
-            if shared is None:
+            if (shared := self._of_others(key)) is None:
                 raise Unknown(f"no output of this form was seen: {' '.join(key)}")
-            return fill(tuple(map(self._narrowed, shared)), told)
+            return self._filled(shared, told)
         index = latest[-1]
         template, times = self._seen[key][index]
         share = 1.0 if _has_number(template) else _SHARE
         settled = latest.count(index) >= share * len(latest) or (share < 1 and latest[-3:].count(index) == _SETTLED)
         if not settled or (times == 1 and share == 1.0):
             raise Unknown(f"the form is not sure: {' '.join(key)}")
+        try:
+            return self._filled(template, told)
+        except Unknown:  # what was shown here may leave open what others show
+            shared = self._of_others(key)
+            both = None if shared is None else merged(template, shared)
+            if both is None or both == template:
+                raise
+            return self._filled(both, told)
+
+    def _of_others(self, key: Key) -> Template | None:
+        if self._library is None:
+            return None
+        return self._library.template(key, self._cluster, self.worded(), self._date)
+
+    def _filled(self, template: Template, told: Told) -> str:
         return fill(tuple(map(self._narrowed, template)), told)
 
     def _narrowed(self, part: str | Slot | Shown) -> str | Slot | Shown:
@@ -317,13 +406,20 @@ class Forms:
             return Shown(part.style, rules) if rules else part
         return part
 
-    def usual(self) -> dict[Key, Template]:
-        """The most frequent form of each outcome that was computed, not assumed."""
-        return {key: max(self._seen[key], key=lambda each: each.times).template for key in sorted(self._sure)}
+    def worded(self) -> Worded:
+        """The most frequent form of each outcome."""
+        sure, assumed = {}, {}
+        for key, seen in sorted(self._seen.items()):
+            if key in self._sure:
+                sure[key] = _most(seen)
+            elif closed := [each for each in seen if not _is_open(each.template)]:
+                assumed[key] = _most(closed)
+        return Worded(sure, assumed, self.opening)
 
     def fork(self) -> Forms:
         """A copy that learns by itself."""
-        copy = Forms(self._library, self._cluster)
+        copy = Forms(self._library, self._cluster, self._date)
+        copy.opening = self.opening
         copy._sure = set(self._sure)
         copy._splits.update({style: set(each) for style, each in self._splits.items()})
         copy._seen.update({key: list(value) for key, value in self._seen.items()})

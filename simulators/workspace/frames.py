@@ -30,7 +30,7 @@ _FRAMES = tuple(
         # SWE-agent's state
         r"(?P<body>.*?)\n?\(Open file: (?P<open>[^\n]*)\)\n\(Current directory: (?P<cwd>[^\n]*)\)\nbash-\$ ?",
         # mini-SWE-agent
-        r"<returncode>(?P<code>-?\d+)</returncode>\n<output>\n(?P<body>.*?)\n?</output>",
+        r"<returncode>(?P<code>-?\d+)</returncode>\n<output>\n(?P<body>.*?)</output>",
         # Codex
         r"Exit code: (?P<code>-?\d+)\nWall time: [^\n]*\n(?:Total output lines: \d+\n)?Output:\n(?P<body>.*)",
         # Claude Code, where a command fails
@@ -101,4 +101,4 @@ def assumed(framed: Framed, place: dict[str, str]) -> Told:
     text = framed.body
     if text and not text.endswith("\n"):
         text += "\n"
-    return told_by(text, 0 if framed.code is None else framed.code, place)._replace(is_assumed=True)
+    return told_by(text, 0 if framed.code is None else framed.code, place)._replace(is_assumed=bool(text.strip()))

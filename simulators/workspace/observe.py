@@ -22,6 +22,12 @@ _FAILED = re.compile(
 )
 _ERROR = re.compile(r"\s*</?\w*error\w*>", re.IGNORECASE)
 """A harness that marks an error as one: whatever follows, it is no content of a file."""
+_NOT_OF_FILES = re.compile(
+    r"not been read|read it first|modified since|sibling tool call|doesn't want to|haven't granted|rejected|"
+    r"interrupted|hook (?:error|blocked)|permission",
+    re.IGNORECASE,
+)
+_OPENING = 300
 _ABSENT = re.compile(r"no such file|not found|does not exist|doesn't exist|enoent", re.IGNORECASE)
 _DIFFERS = re.compile(r"failed to (find|read)|expected lines|no such file|not found|not exist", re.IGNORECASE)
 """Words of a patch that failed since the files are others than it takes them to be."""
@@ -41,6 +47,11 @@ def has_failed(operation: Operation, output: str) -> bool:
     return bool(_FAILED.search(_without_paths(first)))
 
 
+def is_refused(output: str) -> bool:
+    """Was a call not carried out for a reason that has nothing to do with what is in the files?"""
+    return _NOT_OF_FILES.search(output[:_OPENING]) is not None
+
+
 def _without_paths(text: str) -> str:
     """Names of files may sound like errors."""
     return " ".join(word for word in text.split() if "/" not in word and "\\" not in word)
@@ -54,11 +65,15 @@ def observe(operation: Operation, output: str, files: Files, place: Place) -> To
         return _observe_patch(operation, output, files, place)
     done = _expected(operation, files, place)
     failed = has_failed(operation, output)
+    if failed and is_refused(output):
+        return None
+    path = _path(operation, place)
     if done is not None and (done.commit is None) == failed and not _contradicts(output, done.told):
-        if done.commit is not None:
+        if done.is_doubted and path is not None and find_block(output) is not None:
+            _see_change(operation, path, output, files)
+        elif done.commit is not None:
             done.commit()
         return _decided(output, done.told)
-    path = _path(operation, place)
     if path is None:
         return None
     if failed:
@@ -96,7 +111,15 @@ def _contradicts(output: str, told: Told) -> bool:
     if block is None or told.page is None:
         return False
     lines = told.page.file.lines
-    return any(lines.get(number, line) != line for number, line in enumerate(block.lines, start=block.first))
+    return any(lines.get(number, line) != line for number, line in _lines_of(block).items())
+
+
+def _lines_of(block: Block) -> dict[int, str]:
+    """The lines of the file that an editor shows after a change."""
+    lines = dict(enumerate(block.lines, start=block.first))
+    if block.may_close:
+        del lines[block.last]
+    return lines
 
 
 def _see_change(operation: Operation, path: str, output: str, files: Files) -> None:
@@ -111,8 +134,8 @@ def _see_change(operation: Operation, path: str, output: str, files: Files) -> N
     elif block is None:
         files.see_kind(path, Kind.FILE)
     else:
-        lines = _kept(known.lines, block, _growth(operation))
-        files.change(path, File(lines | dict(enumerate(block.lines, start=block.first)), None, known.ends))
+        shown = _lines_of(block)
+        files.change(path, File(_kept(known.lines, shown, _growth(operation)) | shown, None, known.ends))
 
 
 def _still_known(path: str, files: Files) -> File:
@@ -134,12 +157,12 @@ def _growth(operation: Operation) -> int | None:
     return None
 
 
-def _kept(lines: Mapping[int, str], block: Block, growth: int | None) -> dict[int, str]:
-    """What is still true of the lines around a change that a block shows."""
+def _kept(lines: Mapping[int, str], shown: Mapping[int, str], growth: int | None) -> dict[int, str]:
+    """What is still true of the lines around a change that was shown."""
     if growth is None:
         return {}
-    before = {number: line for number, line in lines.items() if number < block.first}
-    after = {number + growth: line for number, line in lines.items() if number + growth > block.last}
+    before = {number: line for number, line in lines.items() if number < min(shown)}
+    after = {number + growth: line for number, line in lines.items() if number + growth > max(shown)}
     return before | after
 
 

@@ -27,7 +27,10 @@ def is_sound(file: File) -> bool:
     False also where this cannot be told.
     """
     tree = _parsed(file)
-    return tree is not None and _used(tree) <= _defined(tree) | set(dir(builtins)) | {"__file__", "__name__"}
+    if tree is None:
+        return False
+    defined = _defined(tree)  # any name may come with `import *`
+    return "*" in defined or _used(tree) <= defined | set(dir(builtins)) | {"__file__", "__name__"}
 
 
 def only_computes(file: File) -> list[str] | None:

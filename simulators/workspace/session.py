@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from resample.formats.dates import moment
 from resample.types import Message, Prefix, Source, ToolCall, ToolOutput, UserError
 from simulators.base import may_have_run, never_ran, recorded_turns
 from simulators.files import SOMEWHERE
@@ -13,6 +14,9 @@ from simulators.workspace.frames import unframe
 from simulators.workspace.knowledge import about, contradictions
 from simulators.workspace.snapshots import Snapshots, base_of
 from simulators.workspace.world import World
+
+_TELLING = 200
+"""Characters of a system prompt that is hardly another harness's too."""
 
 
 class Workspace:
@@ -46,7 +50,7 @@ class Workspace:
 
 def world_of(prefix: Prefix, library: Library | None = None) -> World:
     """What a prefix shows of its environment."""
-    world = World(forms=Forms(library, prefix.cluster), cwd=prefix.cwd)
+    world = World(forms=Forms(library, prefix.cluster, began(prefix)), cwd=prefix.cwd)
     world.date = prefix.date
     window_of(world, prefix.messages.items)
     for turn in recorded_turns(prefix, prefix.messages.items):
@@ -56,12 +60,20 @@ def world_of(prefix: Prefix, library: Library | None = None) -> World:
     return world
 
 
+def began(prefix: Prefix) -> float | None:
+    """When it was recorded, in seconds."""
+    when = None if prefix.date is None else moment(prefix.date)
+    return None if when is None else when.timestamp()
+
+
 def window_of(world: World, messages: Sequence[Message]) -> None:
     """Some agents are told before their first action which file is open, and where they are."""
     for message in messages:
         content = message.get("content")
         if message.get("role") == "assistant":
             return
+        if message.get("role") == "system" and isinstance(content, str) and len(content) >= _TELLING:
+            world.forms.opening = frozenset(filter(None, map(str.strip, content.split("\n"))))
         if message.get("role") == "user" and isinstance(content, str):
             framed = unframe(content.rstrip("\n"))
             if framed.has_window and framed.cwd is not None:

@@ -8,7 +8,21 @@ from resample.types import ToolCall
 from simulators.base import Unknown
 from simulators.files import SOMEWHERE, Files, Kind, NotThere, resolve
 from simulators.hooks import tells_of_hooks
-from simulators.operations import Note, Open, Operation, Other, Patch, Read, Refused, Shell, operation, windowed
+from simulators.operations import (
+    Glob,
+    Grep,
+    Note,
+    Open,
+    Operation,
+    Other,
+    Patch,
+    Read,
+    Refused,
+    Shell,
+    calls_agent,
+    operation,
+    windowed,
+)
 from simulators.shell.effects import Effects, effects
 from simulators.shell.learn import forget, learn
 from simulators.shell.run import Outcome, run
@@ -19,6 +33,7 @@ from simulators.workspace.frames import Framed, assumed, told_by, unframe
 from simulators.workspace.observe import has_failed, observe
 from simulators.workspace.patch import paths
 from simulators.workspace.python import only_computes
+from simulators.workspace.search import observe_search, search, searched_from
 
 _NUMBER = re.compile(r"\d+")
 _MOST_DIGITS = 9
@@ -45,6 +60,8 @@ class World:
         """Forms of commands that differ between platforms, and were seen to be right here."""
         self._latest: dict[str, str] = {}
         """The last output of each tool that takes notes."""
+        self._own: frozenset[str] | None = None
+        """The tasks that only this agent can have changed since it called another one; None: all of them."""
         self.last_call_reads_only = True
         """Did the call that was observed last leave everything as it was?"""
 
@@ -54,7 +71,7 @@ class World:
         copy.shell = self.shell.fork()
         copy._open_file, copy._has_window, copy._proven = self._open_file, self._has_window, self._proven
         copy.date = self.date
-        copy._latest, copy._cwd_is_told = dict(self._latest), self._cwd_is_told
+        copy._latest, copy._cwd_is_told, copy._own = dict(self._latest), self._cwd_is_told, self._own
         return copy
 
     def stand_in_window(self, cwd: str, open_file: str | None) -> None:
@@ -74,7 +91,7 @@ class World:
         self._do(done)
         self._follow(asked, before)
         if isinstance(asked, Note):
-            self._latest[call.name] = text
+            self._note(call, text)
         return text
 
     def _asked(self, call: ToolCall) -> Operation:
@@ -85,11 +102,15 @@ class World:
         """What comes of a call. Raises Unknown."""
         match asked:
             case Note():
+                if self._own is not None and (task := _task(call)) is not None and task not in self._own:
+                    raise Unknown("another agent may have changed this task: it is told what changes")
                 return Done(Told("noted", self._note_facts(call)))
             case Refused():
                 return Done(Told(asked.why, self._note_facts(call)))
             case Other():
                 raise Unknown(f"{call.name}: what it does is not known")
+            case Grep() | Glob():
+                return Done(search(asked, self.files, self.place))
             case Shell():
                 outcome, files, shell = self._run(asked)
                 if not outcome.assumes <= self._proven:
@@ -125,9 +146,15 @@ class World:
     def _note_facts(self, call: ToolCall) -> dict[str, str]:
         facts = {name: value for name, value in (call.parsed or {}).items() if isinstance(value, str)}
         numbers = _NUMBER.findall(self._latest.get(call.name, "0"))
-        if numbers and len(numbers[-1]) < _MOST_DIGITS:
-            facts["next number"] = str(int(numbers[-1]) + 1)
+        following = str(int(numbers[-1]) + 1) if numbers and len(numbers[-1]) < _MOST_DIGITS else None
+        if following is not None and following not in facts.values():  # an argument explains it better
+            facts["next number"] = following
         return facts
+
+    def _note(self, call: ToolCall, output: str) -> None:
+        self._latest[call.name] = output
+        if self._own is not None and (task := _task(call)) is not None:
+            self._own |= {task}
 
     def _do(self, done: Done) -> None:
         if done.commit is not None:
@@ -164,7 +191,9 @@ class World:
             told = told._replace(facts=self._shown(self.shell.cwd, self._open_file) | told.facts)
             self.forms.learn(_key(call, asked), output, told)
         if isinstance(asked, Note):
-            self._latest[call.name] = output
+            self._note(call, output)
+        elif calls_agent(call):
+            self._own = frozenset()
 
     def _observed(self, call: ToolCall, asked: Operation, output: str, framed: Framed | None) -> Told | None:
         match asked:
@@ -176,6 +205,10 @@ class World:
                 if not asked.reads_only:
                     self.files.forget_all()
                 return None
+            case Grep() | Glob():
+                if isinstance(asked, Glob) and self.shell.cwd is None:
+                    self.shell.cwd = searched_from(asked, output)
+                return observe_search(asked, output, self.files, self.place, self.place._replace(cwd=self._home))
             case Shell():
                 return self._observe_shell(asked, framed or unframe(output))
         return observe(asked, output, self.files, self.place)
@@ -279,6 +312,12 @@ class World:
             self.files.forget(self.place.resolve(path))
         else:
             self.files.forget_all()
+
+
+def _task(call: ToolCall) -> str | None:
+    """The task that is named."""
+    task = (call.parsed or {}).get("taskId")
+    return task if isinstance(task, str) else None
 
 
 def _was_refused(framed: Framed) -> bool:
