@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import inspect
-import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -16,6 +14,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from resample import config as configs
+from resample.build_models import Shares, model_of, preflight_all, price_for
 from resample.engine import Engine, Progress, Settings
 from resample.formats.adjust import Adjust, Adjustment, Images, as_read, read_supplies
 from resample.formats.exclusions import Problem
@@ -25,16 +24,13 @@ from resample.judging.canaries import bundled_canaries
 from resample.judging.dependence import LLMDependence
 from resample.judging.taxonomy import read_taxonomy
 from resample.models.budget import Budget, TurnBudget
-from resample.models.endpoint import Endpoint, Transport, preflight
-from resample.models.limits import Limits, Window
-from resample.models.price import FREE, Price, price_of
-from resample.models.redaction import public_name
-from resample.models.retry import Patience
-from resample.models.warmth import Away, Warmth
+from resample.models.endpoint import Endpoint
+from resample.models.price import Price
 from resample.models.window import window_of
 from resample.outlook import outlook
 from resample.paths import transcripts_at
 from resample.plan import RECORDED, STANDIN, Plan
+from resample.plug_ins import parameters, plug_in
 from resample.prepare.fit import Fit, Reader
 from resample.prepare.index import Indexed, load, open_prefix
 from resample.prepare.policies import policy
@@ -51,13 +47,11 @@ from resample.store import EXAMPLES, FIDELITY, Store
 from resample.types import (
     Arm,
     ChatModel,
-    ChatRequest,
     Dependence,
     Message,
     Prefix,
     Role,
     RolloutKey,
-    Shared,
     ToolSimulator,
     Transcript,
     UserError,
@@ -95,7 +89,7 @@ def make_plan(config: configs.RunConfig) -> Plan:
     )
     for role, model in roles.items():
         _check_preset(role, model)
-        _model(role, model, _Common(config, "http://127.0.0.1"))
+        model_of(role, model, Shares(config, "http://127.0.0.1", config.cache))
     return plan
 
 
@@ -169,9 +163,9 @@ def _roles(config: configs.RunConfig) -> dict[Role, configs.Model]:
         roles[Role.CANDIDATE] = config.candidate
     if Arm.CONTROL in config.baselines:
         roles[Role.CONTROL] = config.control
-    if roles and "model" in _parameters(config.simulator._target_):
+    if roles and "model" in parameters(config.simulator._target_):
         roles[Role.SIMULATOR] = config.simulator
-    if "model" in _parameters(config.judge._target_):
+    if "model" in parameters(config.judge._target_):
         roles[Role.JUDGE] = config.judge
     return roles
 
@@ -190,20 +184,20 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
     config = plan.config
     server = start(plan.standin) if plan.standin is not None else None
     places = Places(config.concurrency)
-    common = _Common(config, server.base_url if server else "", places.away if config.cache.warm == "auto" else None)
+    shares = Shares(config, server.base_url if server else "", config.cache, places.away)
     models: dict[Role, ChatModel] = {}
     try:
         for role, model in plan.roles.items():
-            models[role] = _model(role, model, common)
-        _count_spent(store, models, common.budget)
-        guess = outlook(plan, store).turn(prices(plan)) if common.budget.limited else None
+            models[role] = model_of(role, model, shares)
+        _count_spent(store, models, shares.budget)
+        guess = outlook(plan, store).turn(prices(plan)) if shares.budget.limited else None
         journalled: dict[Role, ChatModel] = {
             role: JournalledModel(model, store, config.seed, progress.paid, once=_draws_nothing(role, plan))
             for role, model in models.items()
         }
-        engine = _engine(plan, store, journalled, progress, places, TurnBudget(common.budget, guess))
+        engine = _engine(plan, store, journalled, progress, places, TurnBudget(shares.budget, guess))
         if plan.config.preflight and engine.left:
-            await _preflight(plan, store, models)
+            await preflight_all(plan, store, models)
         yield Opened(engine, _sampled(plan, store, journalled))
     finally:
         for each in models.values():
@@ -220,7 +214,7 @@ def _draws_nothing(role: Role, plan: Plan) -> bool:
 
 def prices(plan: Plan) -> dict[Role, Price | None]:
     """What the tokens of each role's model cost; None where it is not known."""
-    return {role: _price(role, model) for role, model in plan.roles.items()}
+    return {role: price_for(role, model) for role, model in plan.roles.items()}
 
 
 def _count_spent(store: Store, models: Mapping[Role, ChatModel], budget: Budget) -> None:
@@ -258,7 +252,7 @@ def _engine(
         ),
         arms,
         simulator(config, given | _reads(plan, Role.SIMULATOR, models) | {"others": lambda: _others(store)}),
-        _plug_in("judge", config.judge, given | _reads(plan, Role.JUDGE, models)),
+        plug_in("judge", config.judge, given | _reads(plan, Role.JUDGE, models)),
         plan.canaries,
         open_prefix,
         progress,
@@ -285,11 +279,11 @@ def simulator(config: configs.RunConfig | configs.FidelityConfig, given: Mapping
         "workspace": own.workspace,
         "workspaces_in": [_folder(config.transcripts), Path.cwd(), *map(Path, own.workspaces_in)],
     }
-    wanted = _parameters(own._target_)
+    wanted = parameters(own._target_)
     for name, default in (("original", 1.0), ("routes", []), ("faults", asdict(configs.Faults())), ("workspace", None)):
         if name not in wanted and asked[name] != default:
             raise UserError(f"simulator.{name}: {own._target_} takes no such argument")
-    made: ToolSimulator = _plug_in("simulator", own, {**given, **asked})
+    made: ToolSimulator = plug_in("simulator", own, {**given, **asked})
     return made
 
 
@@ -306,10 +300,10 @@ async def fidelity(
             roles: dict[Role, configs.Model] = {Role.SIMULATOR: config.simulator, Role.JUDGE: config.judge}
             if any(model.model.startswith(STANDIN) for model in roles.values()):
                 server = start(standin_settings(config.standin, config.seed))
-            common = _Common(config, server.base_url if server else "")
+            shares = Shares(config, server.base_url if server else "", configs.Cache(warm="off"))
             for role, model in roles.items():
                 _check_preset(role, model)
-                models[role] = _model(role, model, common)
+                models[role] = model_of(role, model, shares)
         return await _measured(config, config.measures, config.discriminator, turns, models, progress)
     finally:
         for each in models.values():
@@ -411,141 +405,3 @@ def _reads(plan: Plan, role: Role, models: Mapping[Role, ChatModel]) -> dict[str
         if reader.role == role and reader.shorten:
             given |= {"room": reader.room, "count": reader.counter.count}
     return given
-
-
-# -- models ---------------------------------------------------------------------------------------------------------
-
-
-class _Common:
-    """What the models of all roles share."""
-
-    def __init__(
-        self, config: configs.RunConfig | configs.FidelityConfig, standin_url: str, away: Away | None = None
-    ) -> None:
-        """Where requests wait for the first one over their prefix, they do so inside `away`."""
-        rate = config.rate_limit
-        self.limits = Limits(config.concurrency, rate.requests_per_minute, rate.tokens_per_minute)
-        self.budget = Budget(config.budget.usd, config.budget.tokens)
-        self.pool = config.concurrency
-        self._windows: dict[tuple[str | None, ...], Window] = {}
-        self.standin_url = standin_url
-        self.away = away
-
-    def window(self, model: configs.Model) -> Window:
-        """Of the server that answers for a model; one for all roles that use the same server and key."""
-        asked = (model.model.partition("/")[0], model.base_url, model.api_key_env)
-        return self._windows.setdefault(asked, Window(self.pool))
-
-
-def _model(role: Role, model: configs.Model, common: _Common) -> ChatModel:
-    """The model of a role. Raises UserError for a missing key, an unknown provider, or a budget without a price."""
-    if role in (Role.CANDIDATE, Role.CONTROL) and model._target_ is not None:
-        own_model: ChatModel = _plug_in(role, model, {"model": model.model, "params": model.params})
-        return own_model
-    own = model.rate_limit
-    limits = Limits(
-        model.concurrency,
-        own.requests_per_minute,
-        own.tokens_per_minute,
-        window=common.window(model),
-        within=common.limits,
-    )
-    return Endpoint(
-        _transport(role, model, common.pool, common.standin_url),
-        limits=limits,
-        budget=Budget(model.budget.usd, model.budget.tokens, within=common.budget),
-        price=_price(role, model),
-        patience=Patience(attempts=model.attempts),
-        warmth=None if common.away is None else Warmth(common.away),
-    )
-
-
-def _transport(role: Role, model: configs.Model, pool: int, standin_url: str) -> Transport:
-    from resample.models.openai_sdk import DEFAULT_KEY_NAME, OpenAITransport
-
-    provider, _, name = model.model.partition("/")
-    common: dict[str, Any] = {
-        "timeout": model.timeout,
-        "params": model.params,
-        "headers": _headers(role, model),
-    }
-    if model.model.startswith(STANDIN):
-        return OpenAITransport(name, base_url=standin_url, pool=pool, api=model.api, **common)
-    key_name = model.api_key_env
-    if provider == "openai":
-        if key_name is None and model.base_url is None:
-            key_name = DEFAULT_KEY_NAME
-        key = _environment(role, key_name) if key_name else None
-        common |= {"pool": pool, "api": model.api}
-        return OpenAITransport(name, base_url=model.base_url, api_key=key, key_name=key_name, **common)
-    from resample.models.litellm_sdk import LiteLLMTransport
-
-    key = _environment(role, key_name) if key_name else None
-    return LiteLLMTransport(model.model, base_url=model.base_url, api_key=key, key_name=key_name, **common)
-
-
-def _headers(role: Role, model: configs.Model) -> dict[str, str]:
-    return {
-        name: _environment(role, value.removeprefix("env:")) if value.startswith("env:") else value
-        for name, value in model.headers.items()
-    }
-
-
-def _environment(role: Role, name: str) -> str:
-    value = os.environ.get(name)
-    if not value:
-        raise UserError(f"{role}: the environment variable {public_name(name)} is not set; it has to hold the key")
-    return value
-
-
-def _price(role: Role, model: configs.Model) -> Price | None:
-    own = model.price
-    if own.prompt is not None or own.cached is not None or own.completion is not None:
-        if own.prompt is None or own.completion is None:
-            raise UserError(f"{role}.price: give both prompt and completion, in USD per million tokens")
-        cached = own.prompt if own.cached is None else own.cached
-        return Price(own.prompt * _PER_MILLION, cached * _PER_MILLION, own.completion * _PER_MILLION)
-    return FREE if model.model.startswith(STANDIN) else price_of(model.model)
-
-
-async def _preflight(plan: Plan, store: Store, models: Mapping[Role, ChatModel]) -> None:
-    """One small request per role; what it cost is kept like any other call."""
-    for role, model in models.items():
-        if not isinstance(model, Endpoint) or plan.roles[role].model.startswith(STANDIN):
-            continue
-        reply = await preflight(model, role)
-        request = ChatRequest(role, Shared())
-        store.put_reply(RolloutKey("preflight", Arm.CANDIDATE, 0), request, "preflight", reply)
-
-
-# -- plug-ins -------------------------------------------------------------------------------------------------------
-
-
-def _plug_in(role: str, model: configs.Model, given: Mapping[str, Any]) -> Any:
-    """An instance of the role's target: it gets its options, and of what the program has to give what it asks for."""
-    wanted = _parameters(model._target_)
-    arguments = {name: value for name, value in given.items() if name in wanted}
-    try:
-        return _resolve(model._target_)(**arguments, **model.options)
-    except UserError:
-        raise  # it says by itself what was wrong
-    except (Exception, SystemExit) as error:  # anybody's code
-        raise UserError(
-            f"{role}._target_={model._target_}: cannot be made: {type(error).__name__}: {error}"
-            f" ({role}.options gives arguments)"
-        ) from None
-
-
-def _parameters(target: str | None) -> Mapping[str, inspect.Parameter]:
-    return inspect.signature(_resolve(target)).parameters
-
-
-def _resolve(target: str | None) -> Callable[..., Any]:
-    module, _, name = (target or "").rpartition(".")
-    try:
-        found: Callable[..., Any] = getattr(import_module(module), name)
-    except (Exception, SystemExit) as error:  # anybody's code
-        raise UserError(f"_target_={target}: cannot be imported ({type(error).__name__}: {error})") from None
-    if not callable(found):
-        raise UserError(f"_target_={target}: is nothing that can be called")
-    return found

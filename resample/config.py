@@ -160,6 +160,8 @@ class Cache:
     warm: str = "auto"
     """`auto`: the first request over a prefix goes alone, the others follow once it is answered, so that they find it
     in the provider's cache; meanwhile other prefixes are worked on. `off`: nobody waits."""
+    affinity_header: str | None = "x-session-affinity"
+    """By which a server at a `base_url` of your own is told what shares a prefix, for its router; null: not at all."""
 
 
 @dataclass

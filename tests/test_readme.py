@@ -47,6 +47,12 @@ def test_the_output_shown_is_the_output(first_run: tuple[Path, str]):
     assert shown[0].split(" (...)")[0] in printed[0]
 
 
+def test_the_cost_shown_is_what_a_dry_run_says(tmp_path: Path):
+    result = resample("run", "dry_run=true", "samples=8", cwd=tmp_path)
+    assert result.code == 0
+    assert block_after("resample run dry_run=true samples=8\n```") in result.out
+
+
 def test_the_query_runs(first_run: tuple[Path, str]):
     found = re.search(r'run\.sqlite "(SELECT .*?)"', README, re.DOTALL)
     assert found

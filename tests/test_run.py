@@ -275,6 +275,37 @@ def test_a_spent_budget_stops_and_a_larger_one_goes_on(here: Here):
     assert results(here.folder / "run") == results(here.folder / "whole")
 
 
+def test_a_dry_run_shows_the_cost_and_does_nothing(here: Here):
+    price = "judge.price={prompt: 2, cached: 1, completion: 8}"
+    shown = here("run", "dry_run=true", "out=run", "samples=3", "transcripts.limit=5", price)
+    assert (shown.code, shown.err) == (0, "")
+    assert list(here.folder.iterdir()) == []
+    assert "5 prefixes of" in shown.out and "15 rollouts to be played and judged" in shown.out
+    judge = next(line.split() for line in shown.out.splitlines() if line.startswith("judge"))
+    requests, prompt, cached, completion = (int(word.replace(",", "")) for word in judge[2:6])
+    assert requests == 15 + 5 + 24
+    assert float(judge[6]) == pytest.approx((2 * (prompt - cached) + cached + 8 * completion) / 1e6, abs=0.006)
+    assert float(judge[7]) == pytest.approx((2 * prompt + 8 * completion) / 1e6, abs=0.006)
+    unknown = here("run", "dry_run=true", "candidate.model=openai/mine", "candidate.base_url=http://127.0.0.1:9/v1")
+    assert unknown.code == 0 and "no price known" in unknown.out
+
+
+def test_a_dry_run_is_about_right(here: Here):
+    shown = here("run", "dry_run=true")
+    assert here("run", "out=run", QUIET).code == 0
+    used = here.summary("run")["usage"]
+    for role in ("candidate", "judge"):
+        row = next(line.split() for line in shown.out.splitlines() if line.startswith(role))
+        requests, prompt = (int(word.replace(",", "")) for word in row[2:4])
+        assert 0.5 < requests / used[role]["requests"] < 2
+        assert 0.5 < prompt / used[role]["prompt_tokens"] < 2
+
+
+def test_a_dry_run_refuses_what_a_run_refuses(here: Here):
+    assert here("run", "dry_run=true", "samples=0").code == 2
+    assert here("run", "dry_run=true", "transcripts.path=nowhere").code == 2
+
+
 def test_a_role_has_a_budget_of_its_own(here: Here):
     words = ["run", "out=run", QUIET, "transcripts.limit=4", "samples=2", "concurrency=1"]
     stopped = here(*words, "judge.budget.tokens=28000")
