@@ -249,6 +249,7 @@ def _engine(
             judge=plan.judge_name,
             retry=config.retry == "failed",
             warm=config.cache.warm == "auto",
+            together=config.first_step == "together",
         ),
         arms,
         simulator(config, given | _reads(plan, Role.SIMULATOR, models) | {"others": lambda: _others(store)}),

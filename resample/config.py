@@ -238,6 +238,9 @@ class RunConfig:
     fidelity: Fidelity = field(default_factory=Fidelity)
     cache: Cache = field(default_factory=Cache)
     samples: int = 4
+    first_step: str = "each"
+    """`each` rollout asks for its first step with a seed of its own; `together`: those of a prefix are drawn in one
+    request (`n`), which has one seed and one usage for all."""
     max_steps: int = 30
     seed: int = 0
     baselines: list[str] = field(default_factory=lambda: ["recorded"])

@@ -77,6 +77,7 @@ def check_run(config: RunConfig) -> None:
         _one_of(f"fit.{role}", getattr(config.fit, role), ("exclude", "shorten"))
     _one_of("retry", config.retry, ("none", "failed"))
     _one_of("cache.warm", config.cache.warm, ("auto", "off"))
+    _check_first_step(config)
     _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
     for name in config.baselines:
         _one_of("baselines", name, ("recorded", "control"))
@@ -90,6 +91,21 @@ def check_run(config: RunConfig) -> None:
         _check_model(role, getattr(config, role))
     if not 0 <= config.standin.correlation < 1:  # its other values are checked where they are used
         raise UserError(f"standin.correlation={config.standin.correlation}: must be at least 0 and less than 1")
+
+
+def _check_first_step(config: RunConfig) -> None:
+    _one_of("first_step", config.first_step, ("each", "together"))
+    if config.first_step == "each":
+        return
+    if config.cache.warm != "auto":
+        raise UserError("first_step=together: needs cache.warm=auto, for a first rollout that draws for the others")
+    players = {"candidate": config.candidate} | ({"control": config.control} if "control" in config.baselines else {})
+    for role, model in players.items():
+        if not model.model.startswith(("openai/", "standin/")) or model.api != "chat" or model._target_ is not None:
+            raise UserError(
+                f"first_step=together: {role}.model={model.model} cannot draw several replies at once; it takes"
+                f" openai/... or standin/... with {role}.api=chat"
+            )
 
 
 def check_simulator(simulator: Simulator) -> None:

@@ -81,6 +81,8 @@ class Settings:
     """Is what failed run again?"""
     warm: bool = True
     """Does the first turn of a prefix go alone, until it has its first reply?"""
+    together: bool = False
+    """Does it draw the first steps of those that wait for it, in the same request?"""
 
 
 @dataclass
@@ -299,7 +301,8 @@ class Engine:
     async def _turn(self, work: Work) -> None:
         paid: Sequence[Usage] = ()
         try:
-            with journalling(self._store, work.key, resumed=self._resumed) as paid:
+            siblings = self._schedule.held(work.key) if self._settings.together and work.rollout is None else ()
+            with journalling(self._store, work.key, resumed=self._resumed, siblings=siblings) as paid:
                 await self._do(work)
             await self._store.relieve()
         except BudgetSpent:

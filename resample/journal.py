@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import replace
@@ -18,11 +18,12 @@ from typing import NamedTuple
 
 import orjson
 
-from resample.models.wire import parse_reply
+from resample.models.wire import choices_apart, parse_reply
 from resample.seeds import derive
 from resample.store import Store, StoredReply
-from resample.types import ChatModel, ChatRequest, Fault, ModelError, Reply, RolloutKey, Usage
+from resample.types import ChatModel, ChatRequest, Fault, ModelError, Reply, Role, RolloutKey, Usage
 
+_PLAYERS = (Role.CANDIDATE, Role.CONTROL)
 _MOST_ANSWERS = 5_000
 """Answers that are kept for other rollouts; those of one prefix are played at about the same time."""
 
@@ -35,6 +36,8 @@ class _Entry(NamedTuple):
     retired: dict[str, int]
     paid: list[Usage]
     """What its new replies used."""
+    siblings: Sequence[RolloutKey] = ()
+    """Rollouts of the same prefix and arm that are yet to begin, and are given first steps drawn together with its."""
 
 
 _entry: ContextVar[_Entry] = ContextVar("journal entry")
@@ -42,13 +45,15 @@ _entry: ContextVar[_Entry] = ContextVar("journal entry")
 
 
 @contextmanager
-def journalling(store: Store, key: RolloutKey, *, resumed: bool) -> Iterator[list[Usage]]:
+def journalling(
+    store: Store, key: RolloutKey, *, resumed: bool, siblings: Sequence[RolloutKey] = ()
+) -> Iterator[list[Usage]]:
     """Calls made inside (by this task) belong to the rollout `key`; yields what they use.
 
-    Only a resumed run can have earlier ones.
+    Only a resumed run can have earlier ones. The first step is drawn for `siblings`, too, in one request.
     """
     served, retired = store.replies(key) if resumed else ({}, {})
-    entry = _Entry(key, served, retired, [])
+    entry = _Entry(key, served, retired, [], siblings)
     token = _entry.set(entry)
     try:
         yield entry.paid
@@ -80,6 +85,8 @@ class JournalledModel:
         self._once = once
         self._answers: OrderedDict[tuple[str, str], asyncio.Future[Reply]] = OrderedDict()
         """With `once`, by prefix and content: the late ones, and those under way."""
+        self._drawn: dict[tuple[RolloutKey, str], Reply] = {}
+        """First steps of rollouts that are yet to begin."""
 
     async def complete(self, request: ChatRequest) -> Reply:
         """The journalled reply of this very request, or a new one."""
@@ -87,6 +94,8 @@ class JournalledModel:
         content = content_hash(request)
         if stored := entry.served.get(content):
             return _served(stored)
+        if (drawn := self._drawn.pop((entry.key, content), None)) is not None:
+            return drawn
         again = entry.retired.get(content, 0)
         if self._once and not again:
             return await self._ask_once(entry, content, request)
@@ -117,7 +126,8 @@ class JournalledModel:
     async def _ask(self, entry: _Entry, content: str, request: ChatRequest, again: int) -> Reply:
         key = entry.key
         parts = (key.prefix, key.sample, request.step, request.role, *([again] if again else []))
-        seeded = replace(request, seed=derive(self._seed, *parts))
+        together = entry.siblings if request.role in _PLAYERS and request.step == 0 else ()
+        seeded = replace(request, seed=derive(self._seed, *parts), choices=1 + len(together))
         try:
             reply = await self._model.complete(seeded)
         except ModelError as error:
@@ -125,11 +135,26 @@ class JournalledModel:
             raise
         if not reply.raw:  # a model of the user's own need not know the wire form; the journal is kept in it
             reply = replace(reply, raw=_wire_form(reply))
+        if together:
+            reply = self._share_out(reply, seeded, content, together)
         self._store.put_reply(key, seeded, content, reply)
         entry.paid.append(reply.usage)
         self._paid(reply.usage)
         await self._store.relieve()
         return reply
+
+    def _share_out(self, reply: Reply, request: ChatRequest, content: str, siblings: Sequence[RolloutKey]) -> Reply:
+        """Of several choices the first; the others are the siblings'. All of the usage stays with the first.
+
+        A provider that gave fewer leaves some siblings to ask for themselves.
+        """
+        first, *others = choices_apart(reply.raw)
+        nothing = Usage(usd=None if reply.usage.usd is None else 0.0)
+        for key, raw in zip(siblings, others, strict=False):
+            other = replace(parse_reply(raw), usage=nothing)
+            self._store.put_reply(key, request, content, other)
+            self._drawn[key, content] = other
+        return replace(reply, raw=first)
 
     async def close(self) -> None:
         """Close the model."""

@@ -111,6 +111,8 @@ class Plan:
         }
         if Arm.CONTROL in config.baselines:
             identity["control"] = _asked(config.control)
+        if config.first_step != "each":
+            identity["first_step"] = config.first_step
         if self.standin is not None:
             identity["standin"] = asdict(config.standin)
         return identity

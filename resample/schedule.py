@@ -68,6 +68,10 @@ class Schedule:
                 self._held[first] = []
             self._ready.append(work)
 
+    def held(self, key: RolloutKey) -> list[RolloutKey]:
+        """The turns that wait for this one."""
+        return [work.key for work in self._held.get((key.prefix, key.arm), ())]
+
     def release(self, key: RolloutKey) -> None:
         """The first turn of this prefix and arm has its first reply, or will have none: let the others go."""
         self._ready.extend(self._held.pop((key.prefix, key.arm), ()))

@@ -385,6 +385,8 @@ class ChatRequest:
     schema: dict[str, Any] | None = None
     """An OpenAI `json_schema` object (name, schema, strict) the reply should follow."""
     seed: int | None = None
+    choices: int = 1
+    """How many replies are drawn at once, where the provider can."""
 
 
 @dataclass(frozen=True, slots=True)

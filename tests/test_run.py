@@ -275,6 +275,48 @@ def test_a_spent_budget_stops_and_a_larger_one_goes_on(here: Here):
     assert results(here.folder / "run") == results(here.folder / "whole")
 
 
+def test_first_steps_drawn_together_are_paid_once(here: Here):
+    words = ["run", QUIET, "transcripts.limit=5", "samples=4"]
+    assert here(*words, "out=each").code == 0
+    assert here(*words, "out=together", "first_step=together").code == 0
+    each, together = (checked(here.summary(name))["usage"]["candidate"] for name in ("each", "together"))
+    store = Store.read(here.folder / "together")
+    try:
+        firsts = store._db.execute(
+            "SELECT count(*), sum(prompt_tokens > 0), count(DISTINCT raw) FROM requests"
+            " WHERE role = 'candidate' AND step = 0"
+        ).fetchone()
+    finally:
+        store.close()
+    assert firsts[:2] == (20, 5), "a journal entry for every rollout, and one of each prefix was paid"
+    assert firsts[2] > 10, "drawn apart"
+    assert together["prompt_tokens"] < each["prompt_tokens"]
+
+
+def test_first_steps_drawn_together_survive_a_stop(here: Here):
+    words = ["run", QUIET, "transcripts.limit=6", "samples=4", "first_step=together", "concurrency=1"]
+    assert here(*words, "out=whole").code == 0
+    assert here(*words, "out=stopped", "budget.tokens=60000").code == 4
+    assert here(*words, "out=stopped").code == 0
+    assert results(here.folder / "stopped") == results(here.folder / "whole")
+    usages = [here.summary(name)["usage"]["candidate"]["prompt_tokens"] for name in ("stopped", "whole")]
+    assert usages[0] == usages[1]
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (["cache.warm=off"], "needs cache.warm=auto"),
+        (["candidate.api=responses"], "cannot draw several replies"),
+        (["candidate.model=anthropic/claude-x"], "cannot draw several replies"),
+        (["first_step=both"], "first_step=both"),
+    ],
+)
+def test_what_cannot_be_drawn_together_is_refused(here: Here, words: list[str], text: str):
+    result = here("run", "first_step=together", *words)
+    assert result.code == 2 and text in result.err
+
+
 def test_a_dry_run_shows_the_cost_and_does_nothing(here: Here):
     price = "judge.price={prompt: 2, cached: 1, completion: 8}"
     shown = here("run", "dry_run=true", "out=run", "samples=3", "transcripts.limit=5", price)

@@ -117,10 +117,21 @@ def _fields(request: ChatRequest, params: Mapping[str, Any], cache_key: str | No
     fields: dict[str, Any] = {"prompt_cache_key": cache_key}
     if request.seed is not None:
         fields["seed"] = request.seed
+    if request.choices > 1:
+        fields["n"] = request.choices
     if request.schema is not None:
         fields["response_format"] = {"type": "json_schema", "json_schema": request.schema}
     fields.update(params)
     return {name: value for name, value in fields.items() if value is not None}
+
+
+def choices_apart(raw: bytes) -> list[bytes]:
+    """A chat completion with several choices as one for each of them, in order."""
+    data = _loads(raw)
+    choices = data.get("choices") if isinstance(data, dict) else None
+    if not isinstance(choices, list) or len(choices) < 2:
+        return [raw]
+    return [orjson.dumps({**data, "choices": [choice]}) for choice in choices]
 
 
 def parse_reply(raw: bytes) -> Reply:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from resample.standin.cache import BYTES_PER_TOKEN
 from resample.standin.settings import StandInSettings
 from resample.types import Message, Role
 
+_MOST_CHOICES = 128
 _ROLES = frozenset({"system", "developer", "user", "assistant", "tool"})
 
 
@@ -34,7 +36,8 @@ def reply(request: Any, settings: StandInSettings) -> dict[str, Any]:
     """
     check(request)
     answer = simulator.answer if role_of(request) is Role.SIMULATOR else candidate.answer
-    message = _BY_SCHEMA.get(schema_name(request), answer)(request, settings)
+    made = _BY_SCHEMA.get(schema_name(request), answer)
+    messages = [made(_of_choice(request, index), settings) for index in range(request.get("n") or 1)]
     return {
         "id": f"chatcmpl-{draw.number('id', settings.seed, draw.digest(request)):016x}",
         "object": "chat.completion",
@@ -43,14 +46,22 @@ def reply(request: Any, settings: StandInSettings) -> dict[str, Any]:
         "system_fingerprint": _fingerprint(),
         "choices": [
             {
-                "index": 0,
+                "index": index,
                 "message": {"refusal": None, **message},
                 "logprobs": None,
                 "finish_reason": "tool_calls" if message.get("tool_calls") else "stop",
             }
+            for index, message in enumerate(messages)
         ],
-        "usage": _usage(prompt_bytes(request), message),
+        "usage": _usage(prompt_bytes(request), messages),
     }
+
+
+def _of_choice(request: dict[str, Any], index: int) -> dict[str, Any]:
+    """The request with a seed of its own for each further choice."""
+    if not index:
+        return request
+    return {**request, "seed": draw.number("choice", request.get("seed"), index)}
 
 
 def schema_name(request: dict[str, Any]) -> str | None:
@@ -88,8 +99,9 @@ def check(request: Any) -> None:
         raise BadRequest("you must provide a model parameter", "model")
     if request.get("stream"):
         raise BadRequest("the stand-in does not stream", "stream")
-    if request.get("n") not in (None, 1):
-        raise BadRequest("the stand-in gives one choice", "n")
+    count = request.get("n")
+    if isinstance(count, bool) or not (count is None or (isinstance(count, int) and 1 <= count <= _MOST_CHOICES)):
+        raise BadRequest(f"n must be a whole number from 1 to {_MOST_CHOICES}", "n")
     seed = request.get("seed")
     if isinstance(seed, bool) or not isinstance(seed, int | None):
         raise BadRequest("seed must be an integer", "seed")
@@ -149,9 +161,9 @@ def _call_ids(calls: Any, where: str) -> set[str]:
     return {call["id"] for call in calls}
 
 
-def _usage(prompt: bytes, message: Message) -> dict[str, Any]:
-    reasoning = _tokens(reasoning_of(message))
-    visible = _tokens("".join([text_of(message), *call_texts(message)]))
+def _usage(prompt: bytes, messages: Sequence[Message]) -> dict[str, Any]:
+    reasoning = sum(_tokens(reasoning_of(message)) for message in messages)
+    visible = sum(_tokens("".join([text_of(message), *call_texts(message)])) for message in messages)
     prompt_tokens = -(-len(prompt) // BYTES_PER_TOKEN)
     return {
         "prompt_tokens": prompt_tokens,

@@ -93,7 +93,7 @@ MALFORMED: dict[str, Any] = {
     "tool without name": {"model": "default", "messages": [USER], "tools": [{"type": "function"}]},
     "seed is a text": {"model": "default", "messages": [USER], "seed": "1"},
     "stream": {"model": "default", "messages": [USER], "stream": True},
-    "two choices": {"model": "default", "messages": [USER], "n": 2},
+    "no choice": {"model": "default", "messages": [USER], "n": 0},
     "format is a text": {"model": "default", "messages": [USER], "response_format": "json"},
     "schema without name": {
         "model": "default",
