@@ -6,7 +6,7 @@ import asyncio
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Protocol
@@ -14,7 +14,7 @@ from typing import Protocol
 import orjson
 
 from resample.models.budget import Budget, tokens_of
-from resample.models.failures import Failure, shorten
+from resample.models.failures import Failure, shorten, used_up
 from resample.models.limits import Limits
 from resample.models.price import Price, cost
 from resample.models.retry import Patience, Retries
@@ -56,6 +56,8 @@ class Transport(Protocol):
     """The environment variable its key came from, or would have to come from."""
     max_completion: int | None
     """Tokens a completion may have, where the role's params say so."""
+    heard: Callable[[Mapping[str, str]], None]
+    """Called with the headers of every reply that has some."""
 
     async def send(self, request: ChatRequest) -> Reply:
         """One attempt. Raises Failure."""
@@ -91,6 +93,8 @@ class Endpoint:
         self.models: Counter[str] = Counter()
         """Replies by the model id the provider returned."""
         self._warmth = warmth
+        if self.limits.window is not None:
+            transport.heard = self._hear
         if self.budget.counts_money and price is None:
             raise UserError(
                 f"budget.usd: no price is known for {transport.name}; give it one, or set budget.tokens instead"
@@ -144,6 +148,11 @@ class Endpoint:
             self.limits.correct(tokens_of(usage) - expected)
         usage = replace(usage, usd=cost(usage, self.price))
         return replace(reply, usage=usage, seconds=seconds, retries=retried)
+
+    def _hear(self, headers: Mapping[str, str]) -> None:
+        wait = used_up(headers)
+        if wait is not None and self.limits.window is not None:
+            self.limits.window.pause(wait)
 
     def _guess(self, request: ChatRequest) -> Usage:
         completion = min(EXPECTED_COMPLETION, self.transport.max_completion or EXPECTED_COMPLETION)

@@ -105,6 +105,12 @@ _TEXTS: tuple[tuple[re.Pattern[str], Fault], ...] = (
 _TLS_STATE = re.compile(r"\s+ssl:(?:<[^>]*>|\w+)?(?=\s+\[)")
 """What aiohttp writes in its errors for addresses without TLS, too."""
 
+_RATE = "x-ratelimit"
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|$)")
+_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
+_LONGEST_PAUSE = 60.0
+"""Seconds for which a header is believed; who still has nothing left then says so again."""
+
 _CODE_FIELDS = ("code", "type", "status", "reason")
 
 
@@ -226,6 +232,23 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, date.timestamp() - time.time())
     except (ValueError, OverflowError):
         return None
+
+
+def used_up(headers: Mapping[str, str]) -> float | None:
+    """Seconds until more may be asked, where a reply's headers say that nothing is left; None where they do not.
+
+    Headers as OpenAI has them: `x-ratelimit-remaining-requests: 0` and `x-ratelimit-reset-requests: 6m0s`.
+    """
+    waits = [
+        _seconds(headers.get(f"{_RATE}-reset-{what}", ""))
+        for what in ("requests", "tokens")
+        if headers.get(f"{_RATE}-remaining-{what}") == "0"
+    ]
+    return min(max(waits), _LONGEST_PAUSE) if waits else None
+
+
+def _seconds(duration: str) -> float:
+    return sum(float(number) * _UNITS[unit] for number, unit in _DURATION.findall(duration))
 
 
 def provider_message(data: Any, depth: int = _DEEPEST) -> str:

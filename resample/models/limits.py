@@ -134,14 +134,17 @@ class Window(Slots):
             self._exact = min(self._exact + (1 / self._exact if self._was_overloaded else 1), self._most)
             self.resize(int(self._exact))
 
+    def pause(self, seconds: float) -> None:
+        """For so long nothing new goes."""
+        self._shut_until = max(self._shut_until, asyncio.get_running_loop().time() + seconds)
+
     def overloaded(self, wait: float | None) -> None:
         """The server says that it is too much, and perhaps for how many seconds.
 
         All that were in flight together may be told so: within a round of answers it halves once.
         """
         now = asyncio.get_running_loop().time()
-        if wait:
-            self._shut_until = max(self._shut_until, now + wait)
+        self.pause(wait or 0.0)
         means = [mean for mean, _ in self._seconds.values()]
         if now - self._halved_at < max(means, default=1.0):
             return

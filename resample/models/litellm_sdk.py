@@ -8,7 +8,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ClassVar
 
@@ -171,6 +171,7 @@ class LiteLLMTransport:
         ambient = [secret for secret in secrets_in(os.environ) if len(secret) >= 16]
         self._peer = Peer(self.name, (*filter(None, [api_key]), *header_secrets(headers or {}), *ambient))
         self._timeout = timeout
+        self.heard: Callable[[Mapping[str, str]], None] = lambda headers: None
         self._started = False
         self._claude = is_claude(provider, model)
         self._left_out = reasoning_left_out(provider, model)
@@ -195,6 +196,7 @@ class LiteLLMTransport:
             failure = self._peer.unreachable(TimeoutError(f"no whole reply within {self._timeout:g} s"))
         if failure is not None:
             raise failure  # out here, without litellm's error as its context: that one may hold a key
+        self.heard(_provider_headers(response))
         try:
             raw = _completion(response)
         except BrokenReply as error:
@@ -242,6 +244,12 @@ class LiteLLMTransport:
             cleanup = importlib.import_module("litellm.llms.custom_httpx.async_client_cleanup")
             await cleanup.close_litellm_async_clients()
             load().in_memory_llm_clients_cache.flush_cache()
+
+
+def _provider_headers(response: Any) -> dict[str, str]:
+    """The provider's own headers, as litellm hands them on."""
+    given = (getattr(response, "_hidden_params", None) or {}).get("additional_headers") or {}
+    return {str(name).removeprefix("llm_provider-"): str(value) for name, value in given.items()}
 
 
 def _completion(response: Any) -> bytes:

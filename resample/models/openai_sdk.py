@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from resample.models.addresses import check_address, public_address
@@ -98,6 +98,7 @@ class OpenAITransport:
         self._pool = pool
         self._client: AsyncOpenAI | None = None
         self._wire: WireClient | None = None
+        self.heard: Callable[[Mapping[str, str]], None] = lambda headers: None
         self._made: WireRequest | None = None
         """What the SDK has made of the first request: address, headers and authentication serve all others."""
         self._withheld: dict[str, Any] = {}
@@ -130,6 +131,7 @@ class OpenAITransport:
                 self._sealed = False
                 return await self.send(request)
             raise self._peer.rejection(answered.status_code, answered.body, answered.headers)
+        self.heard(answered.headers)
         if not answered.whole:
             raise self._peer.broken(BrokenReply(f"the reply is larger than {REPLY_BYTES / 2**20:g} MiB"))
         return self._peer.reply(answered.body)

@@ -14,7 +14,7 @@ from scripted_provider import Answer, Provider, completion, error
 from resample.models import endpoint as endpoints
 from resample.models.budget import Budget
 from resample.models.endpoint import Endpoint, preflight
-from resample.models.limits import Limits
+from resample.models.limits import Limits, Window
 from resample.models.openai_sdk import OpenAITransport
 from resample.models.price import Price
 from resample.models.retry import Patience
@@ -288,6 +288,38 @@ def test_preflight_of_a_server_that_never_answers_takes_its_time_once(
     busy = error(503, "busy", headers={"retry-after-ms": "1"})
     run(use, *([silent] if first == "silent" else [busy, silent]), patience=Patience())
     assert time.monotonic() - start < 3
+
+
+def test_a_server_that_has_too_much_is_asked_less() -> None:
+    window = Window(8)
+
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        await endpoint.complete(REQUEST)
+        assert (window.size, len(provider.asked)) == (4, 2)
+
+    run(use, error(429, "slow"), Answer(), limits=Limits(window=window))
+
+
+def test_other_failures_say_nothing_of_how_much_a_server_bears() -> None:
+    window = Window(8)
+
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        await endpoint.complete(REQUEST)
+        assert (window.size, len(provider.asked)) == (8, 2)
+
+    run(use, error(500, "oops"), Answer(), limits=Limits(window=window))
+
+
+def test_a_reply_may_say_that_nothing_is_left() -> None:
+    spent = Answer(headers={"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "300ms"})
+
+    async def use(endpoint: Endpoint, provider: Provider) -> None:
+        await endpoint.complete(REQUEST)
+        start = time.perf_counter()
+        await endpoint.complete(REQUEST)
+        assert time.perf_counter() - start >= 0.25
+
+    run(use, spent, Answer(), limits=Limits(window=Window(8)))
 
 
 def test_preflight_does_not_count_the_waits_for_limits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from resample.models.addresses import check_address, is_loopback, public_address
-from resample.models.failures import MESSAGE_LIMIT, Failure, Peer, retry_after
+from resample.models.failures import MESSAGE_LIMIT, Failure, Peer, retry_after, used_up
 from resample.models.redaction import header_secrets, public_name, redact, secrets_in
 from resample.models.wire import BrokenReply
 from resample.types import Fault, UserError
@@ -360,3 +360,21 @@ def test_retry_after_as_a_date() -> None:
     assert seconds is not None and 55 < seconds <= 60
     assert PEER.rejection(429, b"", {"retry-after": "3"}).retry_after == 3
     assert PEER.rejection(400, b"", {"retry-after": "3"}).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"x-ratelimit-remaining-requests": "3", "x-ratelimit-reset-requests": "1s"}, None),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1.5s"}, 1.5),
+        ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "250ms"}, 0.25),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "0m12s"}, 12),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6h0m0s"}, 60),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7"}, 7),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, 0),
+        ({"x-ratelimit-remaining-tokens": "0"}, 0),
+    ],
+)
+def test_headers_that_say_that_nothing_is_left(headers: dict[str, str], seconds: float | None) -> None:
+    assert used_up(headers) == seconds

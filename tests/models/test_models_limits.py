@@ -274,6 +274,17 @@ def test_while_a_server_asks_to_wait_nothing_new_goes() -> None:
     assert run(play()) == pytest.approx([30, 30, 31])
 
 
+def test_a_server_that_has_nothing_left_is_let_alone() -> None:
+    async def play() -> list[float]:
+        window = Window(4)
+        window.pause(5.0)
+        window.pause(2.0)
+        assert window.size == 4, "it did not say that it was too much"
+        return await entered(Limits(window=window), [0, 0])
+
+    assert run(play()) == pytest.approx([5, 5])
+
+
 def test_a_role_lies_within_the_shared_limits() -> None:
     shared = Limits(concurrency=4)
     role, other = Limits(concurrency=2, within=shared), Limits(within=shared)
