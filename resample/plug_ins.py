@@ -10,13 +10,16 @@ from typing import Any
 from resample import config as configs
 from resample.types import UserError
 
+_METHODS = {"candidate": "complete", "control": "complete", "simulator": "open", "judge": "judge"}
+"""What each role's target must be able to do."""
+
 
 def plug_in(role: str, model: configs.Model, given: Mapping[str, Any]) -> Any:
     """An instance of the role's target: it gets its options, and of what the program has to give what it asks for."""
     wanted = parameters(model._target_)
     arguments = {name: value for name, value in given.items() if name in wanted}
     try:
-        return resolve(model._target_)(**arguments, **model.options)
+        made = resolve(model._target_)(**arguments, **model.options)
     except UserError:
         raise  # it says by itself what was wrong
     except (Exception, SystemExit) as error:  # anybody's code
@@ -24,6 +27,12 @@ def plug_in(role: str, model: configs.Model, given: Mapping[str, Any]) -> Any:
             f"{role}._target_={model._target_}: cannot be made: {type(error).__name__}: {error}"
             f" ({role}.options gives arguments)"
         ) from None
+    if not callable(getattr(made, _METHODS[role], None)):
+        raise UserError(
+            f"{role}._target_={model._target_}: gives a {type(made).__name__} without a method `{_METHODS[role]}`:"
+            " resample/types.py has the protocols"
+        )
+    return made
 
 
 def parameters(target: str | None) -> Mapping[str, inspect.Parameter]:

@@ -56,6 +56,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "candidate.model=standin/reckles"], "standin/reckless"),
         (["run", "judge._target_=test_command_line.Exits"], "SystemExit"),
         (["run", "simulator._target_=test_command_line.Breaks"], "out of order"),
+        (["run", "simulator._target_=os.getcwd"], "without a method `open`"),
         (["run", "--config-dir"], "--config-dir"),
         (["run", "candidate.model=openai/gpt-4o-mini"], "OPENAI_API_KEY"),
         (["run", "candidate.model=openai/x", "candidate.api_key_env=NO_SUCH_KEY"], "NO_SUCH_KEY"),
