@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from resample import collector
 from resample import config as configs
 from resample.build_models import Shares, model_of, preflight_all, price_for
 from resample.engine import Engine, Progress, Settings
@@ -198,7 +199,8 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
         engine = _engine(plan, store, journalled, progress, places, TurnBudget(shares.budget, guess))
         if plan.config.preflight and engine.left:
             await preflight_all(plan, store, models)
-        yield Opened(engine, _sampled(plan, store, journalled))
+        with collector.seldom():
+            yield Opened(engine, _sampled(plan, store, journalled))
     finally:
         for each in models.values():
             with suppress(Exception):  # anybody's code, and nothing depends on it any more

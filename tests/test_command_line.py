@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from builders import USER, saying
+
 from runs import QUIET, Here, resample, write_transcripts
 
 FEW = ("transcripts.limit=2", "samples=1", "progress=false")
