@@ -7,6 +7,7 @@ import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import blake2b
 from heapq import heappop, heappush
 from itertools import islice
@@ -254,11 +255,11 @@ def _by_likeness(own: Sequence[tuple[str, str, str]], call: ToolCall) -> list[tu
     Alike is the share that the common words have in all words of both, where a word counts the more, the fewer calls
     have it.
     """
-    asked = set(words(call.arguments))
-    used = [set(words(arguments)) for _, arguments, _ in own]
+    asked = _word_set(call.arguments)
+    used = [_word_set(arguments) for _, arguments, _ in own]
     frequency = Counter(word for each in used for word in each)
 
-    def weight(of: set[str]) -> float:
+    def weight(of: frozenset[str]) -> float:
         return math.fsum(math.log((len(own) + 1) / max(frequency[word], 1)) for word in of)
 
     ranks = [
@@ -287,6 +288,12 @@ def words(text: str) -> list[str]:
     if len(text) > 2 * _MOST_READ:
         text = f"{text[:_MOST_READ]} {text[-_MOST_READ:]}"
     return [word.casefold()[:_LONGEST_WORD] for word in _WORD.findall(_ESCAPE.sub(" ", text))]
+
+
+@lru_cache(maxsize=1_000)
+def _word_set(text: str) -> frozenset[str]:
+    """Kept: the recorded calls of a prefix are compared with each call of each of its rollouts."""
+    return frozenset(words(text))
 
 
 def _bytes(text: str) -> bytes:
