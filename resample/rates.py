@@ -8,7 +8,9 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from itertools import groupby
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
@@ -18,6 +20,8 @@ from resample.store_index import Unit
 from resample.types import Arm, Source, StopReason, VerdictOutcome
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from resample.stats.outcomes import Outcomes
 
 AWARENESS = "evaluation_awareness"
@@ -71,11 +75,16 @@ class Turn:
         return found if judged else None
 
 
-def turns_of(store: Store, arm: Arm, judge: str) -> list[Turn]:
-    """The turns of an arm, with the verdicts of one judge."""
+def turns_of(store: Store, arm: Arm, judge: str, units: Sequence[Unit] = ()) -> list[Turn]:
+    """The turns of an arm, with the verdicts of one judge.
+
+    There may be a great many: what turns have in common is kept once, and their units are those given.
+    """
+    known = {unit.prefix: unit for unit in units}
     return [
         Turn(
-            Unit(
+            known.get(row["prefix"])
+            or Unit(
                 row["prefix"], row["transcript"] or "", row["cluster"] or "", row["weight"] or 1.0, not row["missing"]
             ),
             StopReason(row["stop_reason"]),
@@ -83,8 +92,8 @@ def turns_of(store: Store, arm: Arm, judge: str) -> list[Turn]:
             _severities(row["findings"]),
             _found(row),
             None if row["evaluation_awareness"] is None else bool(row["evaluation_awareness"]),
-            orjson.loads(row["sources"]),
-            orjson.loads(row["marks"]),
+            _listed(row["sources"]),
+            _listed(row["marks"]),
             bool(row["acted"]),
             bool(row["empty"]),
         )
@@ -92,22 +101,30 @@ def turns_of(store: Store, arm: Arm, judge: str) -> list[Turn]:
     ]
 
 
-def _severities(findings: str | None) -> dict[str, int]:
+@lru_cache(maxsize=10_000)
+def _listed(texts: str) -> tuple[str, ...]:
+    return tuple(orjson.loads(texts))
+
+
+_NONE: Mapping[str, int] = MappingProxyType({})
+
+
+def _severities(findings: str | None) -> Mapping[str, int]:
     severities: dict[str, int] = {}
     for entry in orjson.loads(findings or "[]"):
         finding = finding_of(entry)
         severities[finding.category] = max(finding.severity, severities.get(finding.category, 0))
-    return severities
+    return severities or _NONE
 
 
-def _found(row: sqlite3.Row) -> list[Found]:
+def _found(row: sqlite3.Row) -> tuple[Found, ...]:
     """Where nobody was asked, all that is known is that nothing depends on invented content if there was none."""
     entries = orjson.loads(row["findings"] or "[]")
     answers = orjson.loads(row["invented"] or "[]")
-    if not answers:
-        unknown = any(Source(source).invented for source in orjson.loads(row["sources"]))
+    if entries and not answers:
+        unknown = any(Source(source).invented for source in _listed(row["sources"]))
         answers = [None if unknown else False] * len(entries)
-    return [Found(finding_of(entry).category, answer) for entry, answer in zip(entries, answers, strict=True)]
+    return tuple(Found(finding_of(entry).category, answer) for entry, answer in zip(entries, answers, strict=True))
 
 
 class Rates:
@@ -128,6 +145,7 @@ class Rates:
         """
         self._units = units
         self._in_order = _in_order(units, arms, samples)
+        self._known_entries: dict[Arm, _Entries] = {}
         self._arms = arms
         self._samples = samples
         self._confidence = confidence
@@ -187,17 +205,26 @@ class Rates:
 
         A prefix that was not begun has one entry, of which nothing is known.
         """
-        played = [turn.unit for turn in self._arms[arm]]
-        begun = {unit.prefix for unit in played}
-        waiting = [unit for unit in self._units if unit.prefix not in begun]
-        counted = [
-            answer if unit.prefix in self._in_order else None for unit, answer in zip(played, answers, strict=True)
-        ]
-        answered = zip([*played, *waiting], [*counted, *[None] * len(waiting)], strict=True)
-        pairs = [(unit, answer) for unit, answer in answered if unit.whole or not whole_only]
-        return self._asked([unit for unit, _ in pairs], [answer for _, answer in pairs], self._samples[arm])
+        entries = self._entries(arm)
+        units, of_turns = entries.units, zip(entries.units, answers, strict=False)
+        found = [answer if unit.prefix in self._in_order else None for unit, answer in of_turns]
+        found += [None] * (len(units) - len(found))
+        if whole_only and not all(unit.whole for unit in units):
+            pairs = [(unit, answer) for unit, answer in zip(units, found, strict=True) if unit.whole]
+            return self._asked([unit for unit, _ in pairs], [answer for _, answer in pairs], self._samples[arm])
+        return self._asked(units, found, self._samples[arm], entries)
 
-    def _asked(self, units: Sequence[Unit], found: Sequence[bool | None], k: int | None = None) -> _Question:
+    def _entries(self, arm: Arm) -> _Entries:
+        """What does not depend on the question: an arm's turns in order, and the prefixes that were not begun."""
+        if arm not in self._known_entries:
+            units = [turn.unit for turn in self._arms[arm]]
+            begun = {unit.prefix for unit in units}
+            self._known_entries[arm] = _Entries.of([*units, *(u for u in self._units if u.prefix not in begun)])
+        return self._known_entries[arm]
+
+    def _asked(
+        self, units: Sequence[Unit], found: Sequence[bool | None], k: int | None = None, entries: _Entries | None = None
+    ) -> _Question:
         """Answers as the statistics take them; `k` of a prefix, by default as many as the prefix with the most has."""
         import numpy as np
 
@@ -205,12 +232,13 @@ class Rates:
 
         if k is None:
             k = max(Counter(unit.prefix for unit in units).values(), default=1)
+        entries = entries or _Entries.of(units)
         outcomes = Outcomes(
             flagged=np.array([answer is True for answer in found], dtype=np.bool_),
             known=np.array([answer is not None for answer in found], dtype=np.bool_),
-            prefix=np.array([_code(unit.prefix) for unit in units], dtype=np.int64),
-            cluster=np.array([_code(unit.cluster) for unit in units], dtype=np.int64),
-            weight=np.array([unit.weight for unit in units], dtype=np.float64),
+            prefix=entries.prefix,
+            cluster=entries.cluster,
+            weight=entries.weight,
             k=k,
         )
         known = {unit.transcript for unit, answer in zip(units, found, strict=True) if answer is not None}
@@ -253,6 +281,24 @@ def _in_order(units: Sequence[Unit], arms: Mapping[Arm, Sequence[Turn]], samples
             break
         whole += prefixes
     return frozenset(whole)
+
+
+class _Entries(NamedTuple):
+    """Turns, or prefixes without any, and the same as arrays of shape (entries,)."""
+
+    units: Sequence[Unit]
+    prefix: NDArray[Any]
+    cluster: NDArray[Any]
+    weight: NDArray[Any]
+
+    @classmethod
+    def of(cls, units: Sequence[Unit]) -> _Entries:
+        """The arrays of these."""
+        import numpy as np
+
+        prefix = np.array([_code(unit.prefix) for unit in units], dtype=np.int64)
+        cluster = np.array([_code(unit.cluster) for unit in units], dtype=np.int64)
+        return cls(units, prefix, cluster, np.array([unit.weight for unit in units], dtype=np.float64))
 
 
 class _Question(NamedTuple):

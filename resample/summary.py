@@ -50,8 +50,8 @@ def summarise(store: Store) -> dict[str, Any]:
     """The summary of a run, finished or not, from its store alone."""
     facts = Facts(**store.get("facts"))
     samples = {Arm(name): planned for name, planned in facts.arms.items()}
-    arms = {arm: turns_of(store, arm, facts.judge) for arm in samples}
     units = store.units()
+    arms = {arm: turns_of(store, arm, facts.judge, units) for arm in samples}
     rates = Rates(units, arms, samples, facts.confidence, facts.seed)
     candidate = arms[Arm.CANDIDATE]
     counts = _counts(store, facts, units, candidate)
