@@ -108,18 +108,18 @@ class JournalledModel:
             with suppress(ModelError):  # then this one asks
                 return await asyncio.shield(answer)
             if self._answers.get(name) is answer:
-                del self._answers[name]
+                self._answers.pop(name)
         answer = self._answers[name] = asyncio.get_running_loop().create_future()
         try:
             stored = self._store.reply_to(entry.key.prefix, content)
             reply = _served(stored) if stored else await self._ask(entry, content, request, 0)
         except BaseException as error:
-            del self._answers[name]
+            self._answers.pop(name, None)
             answer.set_exception(error if isinstance(error, ModelError) else _NotAnswered())
             answer.exception()  # looked at, also where nobody waits
             raise
         answer.set_result(reply)
-        if len(self._answers) > _MOST_ANSWERS:
+        while len(self._answers) > _MOST_ANSWERS and next(iter(self._answers.values())).done():
             self._answers.popitem(last=False)
         return reply
 

@@ -383,8 +383,13 @@ class Store(IndexTables):
 
     def retire(self, key: RolloutKey, role: str, *, last_only: bool, since: int = 0) -> None:
         """Serve these replies, of this step and later ones, no more: they were of no use. They still count as spent."""
-        only = "AND id = (SELECT max(id) FROM requests WHERE (prefix, arm, sample, role) = (?, ?, ?, ?))"
-        values = (*key, role, since, *((*key, role) if last_only else ()))
+        # Where a call failed after the last reply, that one was of use.
+        only = (
+            "AND id = (SELECT max(id) FROM requests WHERE (prefix, arm, sample, role) = (?, ?, ?, ?)) AND NOT EXISTS"
+            " (SELECT 1 FROM failures f WHERE (f.prefix, f.arm, f.sample, f.role) = (?, ?, ?, ?)"
+            " AND f.failed > requests.answered)"
+        )
+        values = (*key, role, since, *((*key, role, *key, role) if last_only else ()))
         self._writing.write(
             "UPDATE requests SET retired = 1 WHERE (prefix, arm, sample, role) = (?, ?, ?, ?) AND step >= ? "
             + (only if last_only else ""),

@@ -119,3 +119,19 @@ def test_a_reply_that_was_of_no_use_is_not_served_to_another_try(store: Store) -
         return await answered(once, store, [(key.prefix, 0, replace(asks("ls")))], resumed=True)
 
     assert asyncio.run(play()) == ["answer 2 paid"]
+
+
+def test_one_that_is_slow_is_waited_for_however_many_are_kept(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("resample.journal._MOST_ANSWERS", 2)
+
+    class Slow(Model):
+        async def complete(self, request: ChatRequest) -> Reply:
+            if request.tail[0]["content"] == "slow":
+                await asyncio.sleep(0.3)
+                raise ModelError(Fault.UNAVAILABLE, "down")
+            return await super().complete(request)
+
+    once = JournalledModel(Slow(), store, 0, once=True)
+    wanted = [("p", 0, asks("slow")), ("p", 1, asks("slow")), *(("p", 2, asks(f"quick {n}")) for n in range(5))]
+    found = asyncio.run(asyncio.wait_for(answered(once, store, wanted), 5))
+    assert found[:2] == ["down", "down"]

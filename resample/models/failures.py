@@ -8,6 +8,7 @@ specific ones first.
 from __future__ import annotations
 
 import email.utils
+import math
 import re
 import time
 from collections.abc import Iterator, Mapping
@@ -108,8 +109,6 @@ _TLS_STATE = re.compile(r"\s+ssl:(?:<[^>]*>|\w+)?(?=\s+\[)")
 _RATE = "x-ratelimit"
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|$)")
 _UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "h": 3600.0}
-_LONGEST_PAUSE = 60.0
-"""Seconds for which a header is believed; who still has nothing left then says so again."""
 
 _CODE_FIELDS = ("code", "type", "status", "reason")
 
@@ -224,9 +223,11 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     lower = {name.lower(): value for name, value in headers.items()}
     for name, scale in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
-            return max(0.0, float(lower[name]) / scale)
+            seconds = float(lower[name]) / scale
         except (KeyError, ValueError):
             continue
+        if math.isfinite(seconds):
+            return max(0.0, seconds)
     try:
         date = email.utils.parsedate_to_datetime(lower.get("retry-after", ""))
         return max(0.0, date.timestamp() - time.time())
@@ -244,7 +245,7 @@ def used_up(headers: Mapping[str, str]) -> float | None:
         for what in ("requests", "tokens")
         if headers.get(f"{_RATE}-remaining-{what}") == "0"
     ]
-    return min(max(waits), _LONGEST_PAUSE) if waits else None
+    return max(waits) if waits else None
 
 
 def _seconds(duration: str) -> float:

@@ -15,6 +15,8 @@ _FIRST_WINDOW = 32
 """Requests in flight that a server is asked to bear before it has answered any."""
 _SLOW = 2.0
 """More are not asked for while answers take so many times as long as they did at best."""
+_LONGEST_PAUSE = 60.0
+"""Seconds for which a server is let alone at its word; one that has nothing left then says so again."""
 _SMOOTHING = 0.1
 """Weight of one more answer in the mean of how long they take."""
 _DRIFT = 1.0001
@@ -135,8 +137,8 @@ class Window(Slots):
             self.resize(int(self._exact))
 
     def pause(self, seconds: float) -> None:
-        """For so long nothing new goes."""
-        self._shut_until = max(self._shut_until, asyncio.get_running_loop().time() + seconds)
+        """For so long, but at most a minute, nothing new goes: what a server says it may not mean for all it is asked."""
+        self._shut_until = max(self._shut_until, asyncio.get_running_loop().time() + min(seconds, _LONGEST_PAUSE))
 
     def overloaded(self, wait: float | None) -> None:
         """The server says that it is too much, and perhaps for how many seconds.

@@ -370,7 +370,7 @@ def test_retry_after_as_a_date() -> None:
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "1.5s"}, 1.5),
         ({"x-ratelimit-remaining-requests": "0", "x-ratelimit-reset-requests": "250ms"}, 0.25),
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "0m12s"}, 12),
-        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6h0m0s"}, 60),
+        ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "6h0m0s"}, 21600),
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "7"}, 7),
         ({"x-ratelimit-remaining-tokens": "0", "x-ratelimit-reset-tokens": "soon"}, 0),
         ({"x-ratelimit-remaining-tokens": "0"}, 0),

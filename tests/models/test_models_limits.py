@@ -274,6 +274,16 @@ def test_while_a_server_asks_to_wait_nothing_new_goes() -> None:
     assert run(play()) == pytest.approx([30, 30, 31])
 
 
+@pytest.mark.parametrize("wait", [3600.0, 1e300])
+def test_a_server_is_believed_for_a_minute(wait: float) -> None:
+    async def play() -> list[float]:
+        window = Window(4)
+        window.overloaded(wait)
+        return await entered(Limits(window=window), [0])
+
+    assert run(play()) == pytest.approx([60])
+
+
 def test_a_server_that_has_nothing_left_is_let_alone() -> None:
     async def play() -> list[float]:
         window = Window(4)
