@@ -191,7 +191,7 @@ async def open_engine(plan: Plan, store: Store, progress: Progress) -> AsyncIter
         for role, model in plan.roles.items():
             models[role] = model_of(role, model, shares)
         _count_spent(store, models, shares.budget)
-        guess = outlook(plan, store).turn(prices(plan)) if shares.budget.limited else None
+        guess = outlook(plan, store).turns(prices(plan)) if shares.budget.limited else None
         journalled: dict[Role, ChatModel] = {
             role: JournalledModel(model, store, config.seed, progress.paid, once=_draws_nothing(role, plan))
             for role, model in models.items()

@@ -19,7 +19,7 @@ from resample.guard import guarded
 from resample.journal import journalling
 from resample.judging.canaries import Canary
 from resample.judging.dependence import FIRST_STEP
-from resample.models.budget import Budget, TurnBudget, total
+from resample.models.budget import Budget, TurnAtWork, TurnBudget, Turns
 from resample.prepare.index import Indexed
 from resample.rollout import play
 from resample.schedule import Group, Places, Schedule, Work
@@ -167,6 +167,8 @@ class Engine:
         self._load = load
         self._progress = progress
         self._dependence = dependence
+        self.why = ""
+        """What there is to say of the ending, beside its name."""
         self._stopping: Ending | None = None
         self._budget = budget or TurnBudget(Budget())
         self._places = places or Places(settings.concurrency)
@@ -201,19 +203,30 @@ class Engine:
 
     async def _begin(self) -> None:
         """Begin as many turns as there are places for."""
-        while self._goes_on and self._places.free > 0 and (work := self._schedule.peek()) is not None:
-            played = work.rollout is None
-            if not self._budget.fits(played):
-                if not self._turns:
-                    self._stopping = Ending.BUDGET
-                return  # those at work may turn out cheaper
-            self._schedule.pop()
-            self._budget.begin(played)
+        while self._goes_on and self._places.free > 0:
+            if not self._schedule.ready:
+                if not self._opens():
+                    return
+                continue
+            work = self._schedule.pop()
             self._places.take()
-            turn = asyncio.create_task(self._turn(work))
+            turn = asyncio.create_task(self._turn(work, self._budget.begin(work.rollout is None)))
             self._turns.add(turn)
             turn.add_done_callback(self._ended)
             await asyncio.sleep(0)  # let it ask, and let answers in: opening a prefix takes its time
+
+    def _opens(self) -> bool:
+        """Open the next prefix, if there is one, and room for all of its turns."""
+        turns = self._schedule.following()
+        if turns is None:
+            return False
+        if not self._budget.fits(turns, self._schedule.waiting):
+            if not self._turns:  # or those at work may turn out cheaper
+                self._stopping = Ending.BUDGET
+                self.why = self._budget.explain(turns)
+            return False
+        self._schedule.open()
+        return True
 
     @property
     def _goes_on(self) -> bool:
@@ -239,12 +252,15 @@ class Engine:
 
     def _prefix_groups(self) -> Iterator[Group]:
         for entry, draw in self._store.prefixes():
-            yield Group(draw, entry.cluster, partial(self._open_prefix, entry))
+            if keys := self._keys(entry.prefix):
+                played = sum(self._models[key.arm] is not None for key in keys)
+                turns = Turns(played, len(keys) - played)
+                yield Group(draw, entry.cluster, turns, partial(self._open_prefix, entry, keys))
 
     def _canary_groups(self) -> Iterator[Group]:
         drawn = sorted((derive(self._settings.seed, "draw", c.prefix.id), c.id, c) for c in self._canaries)
         for draw, name, canary in drawn:
-            yield Group(draw, name, partial(self._open_canary, canary))
+            yield Group(draw, name, Turns(judged=1), partial(self._open_canary, canary))
 
     def _keys(self, prefix: str) -> list[RolloutKey]:
         """The turns of a prefix that are still to be done, shuffled: an arm's place in the queue tells nothing."""
@@ -264,10 +280,7 @@ class Engine:
         failed = reason.failed or outcome is not VerdictOutcome.JUDGED or (is_open and self._dependence is not None)
         return not (failed and self._settings.retry)
 
-    def _open_prefix(self, entry: Indexed) -> Iterator[Work]:
-        keys = self._keys(entry.prefix)
-        if not keys:
-            return
+    def _open_prefix(self, entry: Indexed, keys: Sequence[RolloutKey]) -> Iterator[Work]:
         prefix, original = self._load(entry)
         finished = self._store.finished(entry.prefix, self._settings.judge)
         for key in keys:
@@ -298,17 +311,17 @@ class Engine:
 
     # -- the work -----------------------------------------------------------------------------------------------
 
-    async def _turn(self, work: Work) -> None:
-        paid: Sequence[Usage] = ()
+    async def _turn(self, work: Work, turn: TurnAtWork) -> None:
         try:
             siblings = self._schedule.held(work.key) if self._settings.together and work.rollout is None else ()
-            with journalling(self._store, work.key, resumed=self._resumed, siblings=siblings) as paid:
+            with journalling(self._store, work.key, turn.paid, resumed=self._resumed, siblings=siblings):
                 await self._do(work)
             await self._store.relieve()
-        except BudgetSpent:
+        except BudgetSpent as error:
             self._stopping = Ending.BUDGET
+            self.why = str(error)
         finally:
-            self._budget.end(work.rollout is None, total(paid))
+            self._budget.end(turn)
             self._release(work.key)
             self._places.leave()
 

@@ -46,14 +46,19 @@ _entry: ContextVar[_Entry] = ContextVar("journal entry")
 
 @contextmanager
 def journalling(
-    store: Store, key: RolloutKey, *, resumed: bool, siblings: Sequence[RolloutKey] = ()
+    store: Store,
+    key: RolloutKey,
+    paid: list[Usage] | None = None,
+    *,
+    resumed: bool,
+    siblings: Sequence[RolloutKey] = (),
 ) -> Iterator[list[Usage]]:
-    """Calls made inside (by this task) belong to the rollout `key`; yields what they use.
+    """Calls made inside (by this task) belong to the rollout `key`; what they use goes into `paid`, which is yielded.
 
     Only a resumed run can have earlier ones. The first step is drawn for `siblings`, too, in one request.
     """
     served, retired = store.replies(key) if resumed else ({}, {})
-    entry = _Entry(key, served, retired, [], siblings)
+    entry = _Entry(key, served, retired, [] if paid is None else paid, siblings)
     token = _entry.set(entry)
     try:
         yield entry.paid

@@ -7,7 +7,7 @@ does more than its predecessor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -79,15 +79,21 @@ class Outlook:
     disk: float = 0.0
     """Bytes of the store."""
 
-    def turn(self, prices: Mapping[Role, Price | None]) -> Usage:
-        """What one played turn is thought to use, in the mean, with the cache."""
-        usages = [asked.usage(prices.get(role), cached=True) for role, asked in self.roles.items()]
-        share = 1 / max(self.played, 1)
-        return Usage(
-            prompt_tokens=round(sum(usage.prompt_tokens for usage in usages) * share),
-            completion_tokens=round(sum(usage.completion_tokens for usage in usages) * share),
-            usd=sum(usage.usd or 0.0 for usage in usages) * share,
-        )
+    def turns(self, prices: Mapping[Role, Price | None]) -> dict[bool, Usage]:
+        """What one turn is thought to use, in the mean and with the cache: one that is played, one only judged."""
+        usages = {role: asked.usage(prices.get(role), cached=True) for role, asked in self.roles.items()}
+        judge = usages.pop(Role.JUDGE, Usage())
+        judged = _scaled([judge], 1 / max(self.played + self.judged, 1))
+        played = _scaled(list(usages.values()), 1 / max(self.played, 1))
+        return {True: _scaled([played, judged], 1.0), False: judged}
+
+
+def _scaled(usages: Sequence[Usage], share: float) -> Usage:
+    return Usage(
+        prompt_tokens=round(sum(usage.prompt_tokens for usage in usages) * share),
+        completion_tokens=round(sum(usage.completion_tokens for usage in usages) * share),
+        usd=sum(usage.usd or 0.0 for usage in usages) * share,
+    )
 
 
 def outlook(plan: Plan, store: Store) -> Outlook:

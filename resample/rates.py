@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import takewhile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -140,7 +140,7 @@ class Rates:
     ) -> None:
         """`units` are all prefixes of the plan, in drawn order, begun or not; `samples` the planned turns per prefix.
 
-        Of a run that was stopped only what stands before the first cluster that is not done is counted: of what was at
+        Of a run that was stopped only what stands before the first prefix that is not done is counted: of what was at
         work when it stopped, the short turns are done and the long ones are not.
         """
         self._units = units
@@ -272,15 +272,13 @@ class Rates:
 
 
 def _in_order(units: Sequence[Unit], arms: Mapping[Arm, Sequence[Turn]], samples: Mapping[Arm, int]) -> frozenset[str]:
-    """The prefixes before the first cluster, in drawn order, of which a planned turn is not done."""
+    """The prefixes before the first one, in drawn order, of which a planned turn is not done."""
     done = Counter((turn.unit.prefix, arm) for arm, turns in arms.items() for turn in turns if turn.done)
-    whole: list[str] = []
-    for _, cluster in groupby(units, key=lambda unit: unit.cluster):
-        prefixes = [unit.prefix for unit in cluster]
-        if any(done[prefix, arm] < planned for prefix in prefixes for arm, planned in samples.items()):
-            break
-        whole += prefixes
-    return frozenset(whole)
+
+    def is_done(unit: Unit) -> bool:
+        return all(done[unit.prefix, arm] >= planned for arm, planned in samples.items())
+
+    return frozenset(unit.prefix for unit in takewhile(is_done, units))
 
 
 class _Entries(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
+from resample.models.budget import Turns
 from resample.types import Arm, Message, Prefix, Rollout, RolloutKey, Verdict
 
 
@@ -32,6 +33,7 @@ class Group(NamedTuple):
 
     draw: int
     name: str
+    turns: Turns
     open: Callable[[], Iterator[Work]]
 
 
@@ -42,21 +44,37 @@ class Schedule:
         """Without `warm` nobody waits for the first of a prefix."""
         self._groups = groups
         self._warm = warm
+        self._next: Group | None = None
         self._ready: deque[Work] = deque()
         self._held: dict[tuple[str, Arm], list[Work]] = {}
 
-    def peek(self) -> Work | None:
-        """The next turn, if one may begin now; None also while the only ones left wait for their first."""
-        while not self._ready:
-            group = next(self._groups, None)
-            if group is None:
-                return None
-            self._open(group)
-        return self._ready[0]
+    @property
+    def ready(self) -> bool:
+        """May a turn of an open group begin now?"""
+        return bool(self._ready)
 
-    def pop(self) -> None:
-        """The turn that was looked at is begun."""
-        self._ready.popleft()
+    @property
+    def waiting(self) -> Turns:
+        """The turns of open groups that have not begun."""
+        works = [*self._ready, *(work for held in self._held.values() for work in held)]
+        played = sum(work.rollout is None for work in works)
+        return Turns(played, len(works) - played)
+
+    def following(self) -> Turns | None:
+        """The turns of the group that would be opened next; None if there is none."""
+        if self._next is None:
+            self._next = next(self._groups, None)
+        return None if self._next is None else self._next.turns
+
+    def open(self) -> None:
+        """Open that group."""
+        if self._next is not None:
+            group, self._next = self._next, None
+            self._open(group)
+
+    def pop(self) -> Work:
+        """The next turn of an open group begins."""
+        return self._ready.popleft()
 
     def _open(self, group: Group) -> None:
         for work in group.open():

@@ -1,4 +1,4 @@
-"""Of a run that was stopped only what stands before the first unfinished cluster, in drawn order, is counted."""
+"""Of a run that was stopped only what stands before the first unfinished prefix, in drawn order, is counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ WHOLE = [turn(unit.prefix) for unit in UNITS for _ in range(2)]
 
 @pytest.mark.parametrize(
     ("missing", "counted", "set_aside"),
-    [((), 10, 0), (("d1",), 8, 1), (("b1",), 4, 5), (("a2",), 0, 9), (("c1", "b1"), 4, 4)],
+    [((), 10, 0), (("d1",), 8, 1), (("b1",), 4, 5), (("a2",), 2, 7), (("c1", "b1"), 4, 4)],
 )
 def test_long_turns_that_are_not_done_hide_what_stands_behind_them(
     missing: tuple[str, ...], counted: int, set_aside: int

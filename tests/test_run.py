@@ -348,6 +348,25 @@ def test_a_dry_run_refuses_what_a_run_refuses(here: Here):
     assert here("run", "dry_run=true", "transcripts.path=nowhere").code == 2
 
 
+@pytest.mark.parametrize("concurrency", [8, 64])
+def test_a_spent_budget_leaves_no_turn_half_played(here: Here, concurrency: int):
+    words = ["run", "out=run", QUIET, "samples=4", f"concurrency={concurrency}"]
+    stopped = here(*words, "budget.tokens=1500000")
+    assert stopped.code == 4
+    assert "budget.tokens: " in stopped.err and "with a larger budget, goes on" in stopped.err
+    found = checked(here.summary("run"))
+    assert found["any"]["rollouts"] >= 20
+    assert found["counts"]["rollouts"]["set_aside"] <= 4
+    store = sqlite3.connect(here.folder / "run/run.sqlite")
+    begun = store.execute(
+        "SELECT count(DISTINCT prefix || arm || sample) FROM requests r WHERE prefix != 'preflight' AND NOT EXISTS"
+        " (SELECT 1 FROM verdicts v WHERE (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample))"
+    ).fetchone()[0]
+    store.close()
+    assert begun == 0
+    assert here(*words).code == 0
+
+
 def test_a_role_has_a_budget_of_its_own(here: Here):
     words = ["run", "out=run", QUIET, "transcripts.limit=4", "samples=2", "concurrency=1"]
     stopped = here(*words, "judge.budget.tokens=28000")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from resample.models.budget import Turns
 from resample.schedule import Group, Places, Schedule, Work
 from resample.types import Arm, Prefix, Rollout, RolloutKey, Shared, StopReason
 
@@ -17,14 +18,18 @@ def group(name: str, arms: list[tuple[Arm, int, Rollout | None]], opened: list[s
         for arm, sample, rollout in arms:
             yield Work(RolloutKey(name, arm, sample), prefix, (), rollout)
 
-    return Group(0, name, works)
+    played = sum(rollout is None for _, _, rollout in arms)
+    return Group(0, name, Turns(played, len(arms) - played), works)
 
 
 def begun(schedule: Schedule) -> list[str]:
     """All that may begin now."""
     found = []
-    while (work := schedule.peek()) is not None:
-        schedule.pop()
+    while schedule.ready or schedule.following() is not None:
+        if not schedule.ready:
+            schedule.open()
+            continue
+        work = schedule.pop()
         found.append(f"{work.key.prefix} {work.key.arm.value} {work.key.sample}")
     return found
 
@@ -36,11 +41,12 @@ def samples(count: int) -> list[tuple[Arm, int, Rollout | None]]:
 def test_siblings_wait_for_the_first_and_then_go_before_new_prefixes() -> None:
     opened: list[str] = []
     schedule = Schedule(iter([group(name, samples(3), opened) for name in "abc"]))
-    for expected in ("a candidate 0", "b candidate 0"):
-        work = schedule.peek()
-        assert work is not None and f"{work.key.prefix} {work.key.arm.value} {work.key.sample}" == expected
-        schedule.pop()
+    for expected in ("a", "b"):
+        assert not schedule.ready and schedule.following() == Turns(3, 0)
+        schedule.open()
+        assert schedule.pop().key == RolloutKey(expected, Arm.CANDIDATE, 0)
     assert opened == ["a", "b"], "a prefix is opened when its turn comes"
+    assert schedule.waiting == Turns(4, 0)
     schedule.release(RolloutKey("a", Arm.CANDIDATE, 0))
     assert begun(schedule) == ["a candidate 1", "a candidate 2", "c candidate 0"]
     schedule.release(RolloutKey("c", Arm.CANDIDATE, 0))

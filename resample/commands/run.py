@@ -141,6 +141,7 @@ class _Run:
         self._plan = plan
         self._interruption = interruption
         self._began = time.time()
+        self._why = ""
 
     def perform(self) -> int:
         """Work, and write what came of it."""
@@ -160,7 +161,7 @@ class _Run:
         if self._interruption.code is not None:
             return self._interruption.code
         if problem := incomplete(summary):
-            warn(f"resample run: {problem}")
+            warn(f"resample run: {problem}{self._why and f'. {self._why}'}")
             return Exit.INCOMPLETE
         return Exit.DONE
 
@@ -179,6 +180,7 @@ class _Run:
         with _progress_bar(self._plan.config.progress) as progress:
             async with open_engine(self._plan, self._store, progress) as (engine, measure):
                 ending = await engine.run()
+                self._why = engine.why
                 if ending is Ending.FINISHED:
                     await measure()
                 return str(ending)
@@ -199,7 +201,8 @@ def incomplete(summary: dict[str, Any]) -> str:
         return f"{run['invalid']}: the run is not valid; retry=failed runs again what failed"
     if not run["complete"]:
         pending, planned = summary["counts"]["verdicts"]["pending"], summary["counts"]["rollouts"]["planned"]
-        return f"{pending} of {planned} rollouts are not done ({run['ending']}); the same command goes on"
+        more = ", with a larger budget," if run["ending"].startswith("budget") else ""
+        return f"{pending} of {planned} rollouts are not done ({run['ending']}); the same command{more} goes on"
     return ""
 
 

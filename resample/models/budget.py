@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from resample.types import BudgetSpent, Role, Usage, UserError
 
@@ -22,6 +23,14 @@ def total(used: Sequence[Usage]) -> Usage:
         completion_tokens=sum(usage.completion_tokens for usage in used),
         usd=sum(usage.usd or 0.0 for usage in used),
     )
+
+
+_FEW = 5
+"""Turns that have ended, below which their mean may be that of the shortest."""
+_MARGIN = 2.0
+"""By which open turns may be longer than those that have ended; what they do not use is there for the next prefix."""
+_LEAST_LEFT = 0.25
+"""Share of what is expected of a turn that one at work is taken to need still, whatever it has used."""
 
 
 @dataclass(slots=True)
@@ -118,7 +127,7 @@ class Budget:
         while True:
             usd, tokens = self._expected(role, guess)
             if not self._fits(usd, tokens):
-                raise BudgetSpent(self._explain())
+                raise BudgetSpent(self.explain())
             if self._fits(usd + self._reserved.usd, tokens + self._reserved.tokens):
                 return usd, tokens
             self._settled.clear()
@@ -135,58 +144,97 @@ class Budget:
             self.tokens is None or self._spent.tokens + tokens <= self.tokens
         )
 
-    def _explain(self) -> str:
+    def explain(self, usd: float | None = None, tokens: float | None = None) -> str:
+        """What was spent of what, and what would be needed next: a call, or a prefix of which the needs are given."""
         parts = []
         if self.usd is not None:
-            parts.append(f"budget.usd: {self._spent.usd:.4f} of {self.usd:g} USD spent")
+            need = "" if usd is None else f", and the next prefix may need {usd:.4f}"
+            parts.append(f"budget.usd: {self._spent.usd:.4f} of {self.usd:g} USD spent{need}")
         if self.tokens is not None:
-            parts.append(f"budget.tokens: {self._spent.tokens:.0f} of {self.tokens} spent")
-        return "; ".join(parts) + "; the rest is too little for another call: raise it and run again to go on"
+            need = "" if tokens is None else f", and the next prefix may need {tokens:.0f}"
+            parts.append(f"budget.tokens: {self._spent.tokens:.0f} of {self.tokens} spent{need}")
+        what = "call" if usd is None else "prefix"
+        return "; ".join(parts) + f"; the rest is too little for another {what}: raise it and run again to go on"
+
+
+class Turns(NamedTuple):
+    """A number of turns that a model plays, and of others that are only judged."""
+
+    played: int = 0
+    judged: int = 0
+
+
+@dataclass(eq=False)
+class TurnAtWork:
+    """A turn that was begun."""
+
+    played: bool
+    paid: list[Usage] = field(default_factory=list)
+    """What its calls have used so far."""
 
 
 class TurnBudget:
-    """Admits whole turns to a budget, so that where it ends none is left half-played: long ones would be those.
+    """Admits the turns of whole prefixes to a budget, so that where it ends none is left half-played.
 
-    A turn is begun when what was spent, what the turns at work are expected to use still, and what it is expected to
-    use itself stay within the limit. Expected is the mean of the turns of its kind so far, and before any the guess.
+    Those would be the long ones. A prefix is opened when what was spent, what the turns of open prefixes are expected
+    to use still, and what its own are expected to use stay within the limit. Expected is the mean of the turns of a
+    kind that have ended, and of those at work that have already used more; as long as few have, no less than the guess.
     """
 
-    def __init__(self, budget: Budget, guess: Usage | None = None) -> None:
-        """`guess` is what one played turn is thought to use before any has ended; None: nothing."""
+    def __init__(self, budget: Budget, guess: Mapping[bool, Usage] | None = None) -> None:
+        """`guess`: what a turn is thought to use before any has ended; true: one that is played, false: only judged."""
         self._budget = budget
-        self._guess = guess or Usage()
-        self._ended: dict[bool, _Sum] = {}
-        self._working: dict[bool, int] = {True: 0, False: 0}
-        self._spent_before = (budget.spent_usd, budget.spent_tokens)
-        self._spent_by_ended = _Sum()
+        self._guess = guess or {}
+        self._ended: dict[bool, _Sum] = {True: _Sum(), False: _Sum()}
+        self._working: set[TurnAtWork] = set()
 
-    def fits(self, played: bool) -> bool:
-        """Is there room for one more turn, played or only judged?"""
+    def fits(self, turns: Turns, waiting: Turns) -> bool:
+        """Is there room for these, beside those at work and others that were admitted and have not begun?"""
         if not self._budget.limited:
             return True
-        usd, tokens = self._expected(played)
-        for kind, count in self._working.items():
-            one_usd, one_tokens = self._expected(kind)
-            usd += count * one_usd
-            tokens += count * one_tokens
-        # What those at work have spent so far is a part of what they are expected to use.
-        usd -= self._budget.spent_usd - self._spent_before[0] - self._spent_by_ended.usd
-        tokens -= self._budget.spent_tokens - self._spent_before[1] - self._spent_by_ended.tokens
-        return self._budget.has_room(max(usd, 0.0), max(tokens, 0.0))
+        if not (self._working or any(waiting) or any(ended.calls for ended in self._ended.values())):
+            return self._budget.has_room(0.0, 0.0)  # whether there is room for one, only a try can tell
+        usd, tokens = self.needs(turns, waiting)
+        return self._budget.has_room(usd * _MARGIN, tokens * _MARGIN)
 
-    def begin(self, played: bool) -> None:
-        """A turn is begun."""
-        self._working[played] += 1
+    def needs(self, turns: Turns, waiting: Turns) -> tuple[float, float]:
+        """USD and tokens that all these are expected to use still."""
+        usd = tokens = 0.0
+        for played, count in ((True, turns.played + waiting.played), (False, turns.judged + waiting.judged)):
+            each = self._expected(played)
+            usd, tokens = usd + count * each[0], tokens + count * each[1]
+        for turn in self._working:
+            spent, each = total(turn.paid), self._expected(turn.played)
+            usd += max(each[0] - (spent.usd or 0.0), each[0] * _LEAST_LEFT)
+            tokens += max(each[1] - tokens_of(spent), each[1] * _LEAST_LEFT)
+        return usd, tokens
 
-    def end(self, played: bool, used: Usage) -> None:
-        """A turn has ended, and this is what it used."""
-        self._working[played] -= 1
-        usd, tokens = used.usd or 0.0, tokens_of(used)
-        self._ended.setdefault(played, _Sum()).add(usd, tokens)
-        self._spent_by_ended.add(usd, tokens)
+    def begin(self, played: bool) -> TurnAtWork:
+        """A turn is begun. Put into its `paid` what its calls use."""
+        turn = TurnAtWork(played)
+        self._working.add(turn)
+        return turn
+
+    def end(self, turn: TurnAtWork) -> None:
+        """It has ended."""
+        self._working.discard(turn)
+        used = total(turn.paid)
+        self._ended[turn.played].add(used.usd or 0.0, tokens_of(used))
+
+    def explain(self, turns: Turns) -> str:
+        """Why these do not fit."""
+        usd, tokens = self.needs(turns, Turns())
+        return self._budget.explain(usd, tokens)
 
     def _expected(self, played: bool) -> tuple[float, float]:
-        ended = self._ended.get(played)
-        if ended is not None:
-            return ended.usd / ended.calls, ended.tokens / ended.calls
-        return (self._guess.usd or 0.0, float(tokens_of(self._guess))) if played else (0.0, 0.0)
+        ended = self._ended[played]
+        known = _Sum(ended.usd, ended.tokens, ended.calls)
+        for turn in self._working:
+            spent = total(turn.paid)
+            if turn.played is played and tokens_of(spent) * ended.calls > ended.tokens:
+                known.add(spent.usd or 0.0, tokens_of(spent))
+        mean = (known.usd / known.calls, known.tokens / known.calls) if known.calls else (0.0, 0.0)
+        if ended.calls >= _FEW:
+            return mean
+        guess = self._guess.get(played, Usage())
+        return max(mean[0], guess.usd or 0.0), max(mean[1], float(tokens_of(guess)))

@@ -137,7 +137,7 @@ class Window(Slots):
             self.resize(int(self._exact))
 
     def pause(self, seconds: float) -> None:
-        """For so long, but at most a minute, nothing new goes: what a server says it may not mean for all it is asked."""
+        """For so long, but at most a minute, nothing new goes."""
         self._shut_until = max(self._shut_until, asyncio.get_running_loop().time() + min(seconds, _LONGEST_PAUSE))
 
     def overloaded(self, wait: float | None) -> None:
