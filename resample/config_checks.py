@@ -29,6 +29,12 @@ from resample.prepare.scrub import Rules
 from resample.prepare.select import check_select
 from resample.types import UserError
 
+_OWN_HEADERS = frozenset(
+    {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "cookie", "host"}
+    | {"proxy-authorization", "transfer-encoding", "user-agent"}
+)
+"""Headers that a request has anyway."""
+
 
 def check_keys(config: Any, path: str = "") -> None:
     """Raise UserError for a key that the schema does not have: Hydra's `+key=value` would add any."""
@@ -77,6 +83,7 @@ def check_run(config: RunConfig) -> None:
         _one_of(f"fit.{role}", getattr(config.fit, role), ("exclude", "shorten"))
     _one_of("retry", config.retry, ("none", "failed"))
     _one_of("cache.warm", config.cache.warm, ("auto", "off"))
+    _check_affinity(config.cache.affinity_header)
     _check_first_step(config)
     _one_of("judge.view", config.judge.view, ("actions", "reasoning", "full"))
     for name in config.baselines:
@@ -91,6 +98,15 @@ def check_run(config: RunConfig) -> None:
         _check_model(role, getattr(config, role))
     if not 0 <= config.standin.correlation < 1:  # its other values are checked where they are used
         raise UserError(f"standin.correlation={config.standin.correlation}: must be at least 0 and less than 1")
+
+
+def _check_affinity(name: str | None) -> None:
+    if name is None:
+        return
+    if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or name.lower() in _OWN_HEADERS:
+        raise UserError(
+            f"cache.affinity_header={name!r}: is no name for a header of its own; write one such as x-session-affinity"
+        )
 
 
 def _check_first_step(config: RunConfig) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from builders import USER, saying
-
 from runs import QUIET, Here, resample, write_transcripts
 
 FEW = ("transcripts.limit=2", "samples=1", "progress=false")
@@ -58,6 +57,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         (["run", "judge._target_=test_command_line.Exits"], "SystemExit"),
         (["run", "simulator._target_=test_command_line.Breaks"], "out of order"),
         (["run", "simulator._target_=os.getcwd"], "without a method `open`"),
+        (["run", "cache.warm=hot"], "cache.warm"),
+        (["run", "cache.affinity_header=Authorization"], "cache.affinity_header='Authorization'"),
+        (["run", 'cache.affinity_header="a b"'], "cache.affinity_header='a b'"),
         (["run", "--config-dir"], "--config-dir"),
         (["run", "candidate.model=openai/gpt-4o-mini"], "OPENAI_API_KEY"),
         (["run", "candidate.model=openai/x", "candidate.api_key_env=NO_SUCH_KEY"], "NO_SUCH_KEY"),

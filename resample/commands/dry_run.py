@@ -16,10 +16,13 @@ if TYPE_CHECKING:
     from resample.plan import Plan
     from resample.store import Store
 
+_OWN = (Role.CANDIDATE, Role.CONTROL)
+"""Roles whose target, if there is one, is the model itself."""
 _HEAD = ("role", "model", "requests", "prompt tokens", "from the cache", "completion tokens", "USD", "USD uncached")
 _ASSUMED = (
     "assumed: as many steps as the original turn has (at most max_steps), messages as long as those before the cut,"
-    " every tool call answered by the simulator's model, and a provider that caches prompts"
+    " every tool call answered by the simulator's model, and a provider that caches prompts; without the questions"
+    " that findings raise (judge.whose_fault), faulty answers asked for again, and fidelity.sample"
 )
 
 
@@ -58,12 +61,16 @@ def _shown(plan: Plan, store: Store, found: Outlook, prices: Mapping[Role, Price
             *(_total(found, prices, cached=cached) for cached in (True, False)),
         ]
     )
+    limit = plan.config.budget
+    planned = sum(usage.prompt_tokens + usage.completion_tokens for usage in totals)
+    over = limit.tokens is not None and planned > limit.tokens
     lines = [
         f"{found.prefixes:,} prefixes of {tokens['sum']:,} tokens, the longest of {tokens['max']:,}"
         f" ({excluded:,} transcripts excluded)",
         f"{found.played:,} rollouts to be played and judged, {found.judged:,} recorded turns and canaries to be judged",
         "",
         aligned(_HEAD, rows),
+        *([f"budget.tokens={limit.tokens:,}: that may be too little for all of it"] if over else []),
         "",
         f"disk: about {max(found.disk / 1e6, 1):,.0f} MB",
         _ASSUMED,
@@ -77,7 +84,7 @@ def _row(plan: Plan, role: Role, found: Outlook, prices: Mapping[Role, Price | N
     usage = asked.usage(None, cached=True)
     return [
         role.value,
-        plan.roles[role].model,
+        plan.roles[role]._target_ if role in _OWN and plan.roles[role]._target_ else plan.roles[role].model,
         _count(asked.requests),
         _count(usage.prompt_tokens),
         _count(usage.cached_tokens),
