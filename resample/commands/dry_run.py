@@ -82,9 +82,10 @@ def _shown(plan: Plan, store: Store, found: Outlook, prices: Mapping[Role, Price
 def _row(plan: Plan, role: Role, found: Outlook, prices: Mapping[Role, Price | None]) -> list[str]:
     asked = found.roles[role]
     usage = asked.usage(None, cached=True)
+    own = plan.roles[role]._target_ if role in _OWN else None
     return [
         role.value,
-        plan.roles[role]._target_ if role in _OWN and plan.roles[role]._target_ else plan.roles[role].model,
+        own or plan.roles[role].model,
         _count(asked.requests),
         _count(usage.prompt_tokens),
         _count(usage.cached_tokens),
