@@ -157,7 +157,9 @@ async def inspect(work: Work) -> int:
 
     tool = ToolDef(fetch, "fetch", "Fetch a page of the web.", {"url": "The address.", "seed": "A number."}).as_tool()
     open_models = {
-        name: models.get_model(f"openai/{name}", config=models.GenerateConfig(max_connections=work.in_flight))
+        name: models.get_model(
+            f"openai/{name}", config=models.GenerateConfig(max_connections=work.in_flight), responses_api=False
+        )
         for name in ("candidate", "simulator", "judge")
     }
 
@@ -197,9 +199,7 @@ async def inspect(work: Work) -> int:
     ]
     with tempfile.TemporaryDirectory() as folder:
         task = Task(dataset=dataset, solver=play(), scorer=judged(), epochs=work.samples)
-        logs = await eval_async(
-            task, model=open_models["candidate"], log_dir=folder, max_samples=work.in_flight, display="none"
-        )
+        logs = await eval_async(task, model=open_models["candidate"], log_dir=folder, max_samples=work.in_flight)
         assert logs[0].status == "success", logs[0].error
     return 8 * work.prefixes * work.samples
 
