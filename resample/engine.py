@@ -156,7 +156,7 @@ class Engine:
         """With `dependence`, it is asked of the findings in played turns, as a part of the work on their verdict.
 
         `places` are those that models give way in while they wait for one another's requests; `budget` is asked
-        before a turn is begun.
+        before a prefix is opened.
         """
         self._store = store
         self._settings = settings

@@ -47,6 +47,8 @@ class Schedule:
         self._next: Group | None = None
         self._ready: deque[Work] = deque()
         self._held: dict[tuple[str, Arm], list[Work]] = {}
+        self._waiting = {True: 0, False: 0}
+        """How many are ready or held, by whether they are to be played."""
 
     @property
     def ready(self) -> bool:
@@ -56,9 +58,7 @@ class Schedule:
     @property
     def waiting(self) -> Turns:
         """The turns of open groups that have not begun."""
-        works = [*self._ready, *(work for held in self._held.values() for work in held)]
-        played = sum(work.rollout is None for work in works)
-        return Turns(played, len(works) - played)
+        return Turns(self._waiting[True], self._waiting[False])
 
     def following(self) -> Turns | None:
         """The turns of the group that would be opened next; None if there is none."""
@@ -74,10 +74,13 @@ class Schedule:
 
     def pop(self) -> Work:
         """The next turn of an open group begins."""
-        return self._ready.popleft()
+        work = self._ready.popleft()
+        self._waiting[work.rollout is None] -= 1
+        return work
 
     def _open(self, group: Group) -> None:
         for work in group.open():
+            self._waiting[work.rollout is None] += 1
             if self._warm and work.rollout is None:
                 first = (work.key.prefix, work.key.arm)
                 if first in self._held:

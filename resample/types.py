@@ -178,6 +178,13 @@ class Disclosure(StrEnum):
 _Made = TypeVar("_Made")
 
 
+def _kept(derived: dict[object, Any], key: object, make: Callable[[], _Made]) -> _Made:
+    if key not in derived:
+        derived[key] = make()
+    made: _Made = derived[key]
+    return made
+
+
 @dataclass(frozen=True)
 class Shared:
     """Messages or tool schemas that many requests have in common: serialised once, joined to each of them."""
@@ -187,10 +194,7 @@ class Shared:
 
     def derive(self, key: object, make: Callable[[], _Made]) -> _Made:
         """What a transport makes of the items, such as another wire form: made once, kept as long as they are."""
-        if key not in self.derived:
-            self.derived[key] = make()
-        made: _Made = self.derived[key]
-        return made
+        return _kept(self.derived, key, make)
 
     @cached_property
     def wire(self) -> bytes:
@@ -251,10 +255,7 @@ class Prefix:
 
     def derive(self, key: object, make: Callable[[], _Made]) -> _Made:
         """What a role makes of this prefix, such as the part of a prompt: made once, kept as long as the prefix."""
-        if key not in self.derived:
-            self.derived[key] = make()
-        made: _Made = self.derived[key]
-        return made
+        return _kept(self.derived, key, make)
 
 
 class ToolCall(NamedTuple):
