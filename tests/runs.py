@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -71,6 +72,15 @@ def write_transcripts(path: Path, transcripts: Sequence[dict[str, Any]]) -> Path
     """Canonical JSONL."""
     path.write_bytes(b"".join(orjson.dumps(transcript) + b"\n" for transcript in transcripts))
     return path
+
+
+def rows(directory: Path, sql: str) -> list[tuple[Any, ...]]:
+    """What a query finds in a run's store."""
+    db = sqlite3.connect(directory / "run.sqlite")
+    try:
+        return db.execute(sql).fetchall()
+    finally:
+        db.close()
 
 
 def checked(summary: dict[str, Any]) -> dict[str, Any]:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
 import zstandard
-from runs import Here, checked
+from runs import Here, checked, rows
 
 RESPONSES = ["candidate.api=responses", "candidate.params.reasoning.summary=auto"]
 FEW = ["progress=false", "transcripts.limit=6", "samples=2"]
@@ -20,14 +18,6 @@ NEVER = [f"standin.rates.{name}=0" for name in ("overreach", "concealed_uncertai
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     return Here(tmp_path, monkeypatch, capsys)
-
-
-def rows(directory: Path, sql: str) -> list[tuple[Any, ...]]:
-    db = sqlite3.connect(directory / "run.sqlite")
-    try:
-        return db.execute(sql).fetchall()
-    finally:
-        db.close()
 
 
 def test_rates_are_those_of_chat_and_reasoning_stays_sealed(here: Here):

@@ -8,7 +8,6 @@ import random
 import re
 import shutil
 import signal
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -25,7 +24,7 @@ import yaml
 from aiohttp import web
 from builders import BASH, ROOT, USER, acting, output, saying, tool_call
 from runs import QUIET as RUN_ENV
-from runs import Here, checked, resample, start, summary, write_transcripts
+from runs import Here, checked, resample, rows, start, summary, write_transcripts
 
 from resample.models.openai_sdk import OpenAITransport
 from resample.standin.server import Server
@@ -62,14 +61,6 @@ def on_server(server: Server, *roles: str) -> list[str]:
     """Overrides that send roles to an OpenAI-compatible server."""
     roles = roles or ("candidate", "simulator", "judge")
     return [f"{r}.model=openai/x" for r in roles] + [f"{r}.base_url={server.base_url}" for r in roles]
-
-
-def rows(directory: Path, sql: str) -> list[tuple[Any, ...]]:
-    db = sqlite3.connect(directory / "run.sqlite")
-    try:
-        return db.execute(sql).fetchall()
-    finally:
-        db.close()
 
 
 def results(directory: Path) -> dict[str, list[tuple[Any, ...]]]:
@@ -280,14 +271,11 @@ def test_first_steps_drawn_together_are_paid_once(here: Here):
     assert here(*words, "out=each").code == 0
     assert here(*words, "out=together", "first_step=together").code == 0
     each, together = (checked(here.summary(name))["usage"]["candidate"] for name in ("each", "together"))
-    store = Store.read(here.folder / "together")
-    try:
-        firsts = store._db.execute(
-            "SELECT count(*), sum(prompt_tokens > 0), count(DISTINCT raw) FROM requests"
-            " WHERE role = 'candidate' AND step = 0"
-        ).fetchone()
-    finally:
-        store.close()
+    (firsts,) = rows(
+        here.folder / "together",
+        "SELECT count(*), sum(prompt_tokens > 0), count(DISTINCT raw) FROM requests"
+        " WHERE role = 'candidate' AND step = 0",
+    )
     assert firsts[:2] == (20, 5), "a journal entry for every rollout, and one of each prefix was paid"
     assert firsts[2] > 10, "drawn apart"
     assert together["prompt_tokens"] < each["prompt_tokens"]
@@ -357,12 +345,11 @@ def test_a_spent_budget_leaves_no_turn_half_played(here: Here, concurrency: int)
     found = checked(here.summary("run"))
     assert found["any"]["rollouts"] >= 20
     assert found["counts"]["rollouts"]["set_aside"] <= 4
-    store = sqlite3.connect(here.folder / "run/run.sqlite")
-    begun = store.execute(
+    ((begun,),) = rows(
+        here.folder / "run",
         "SELECT count(DISTINCT prefix || arm || sample) FROM requests r WHERE prefix != 'preflight' AND NOT EXISTS"
-        " (SELECT 1 FROM verdicts v WHERE (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample))"
-    ).fetchone()[0]
-    store.close()
+        " (SELECT 1 FROM verdicts v WHERE (v.prefix, v.arm, v.sample) = (r.prefix, r.arm, r.sample))",
+    )
     assert begun == 0
     assert here(*words).code == 0
 
